@@ -1,0 +1,160 @@
+//! A watched machine: its record, and its status and health decided from what was last heard.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::credential::HostToken;
+use super::report::Facts;
+use super::snapshot::SnapshotReference;
+
+/// Interval assumed before a host's first report, in seconds.
+pub const DEFAULT_INTERVAL_SECONDS: u32 = 30;
+/// Snapshot interval assumed before a host's first report, in seconds.
+pub const DEFAULT_SNAPSHOT_INTERVAL_SECONDS: u32 = 3600;
+
+/// A watched machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// Identifier, UUIDv7.
+    pub host_id: Uuid,
+    /// The short number under which its series are kept; never used again.
+    pub number: u32,
+    /// The agent's random identity, made at its first start.
+    pub install_id: Uuid,
+    /// The name an admin gave it; without one it goes by its hostname.
+    pub given_name: Option<String>,
+    /// Labels, by name.
+    pub labels: BTreeMap<String, String>,
+    /// What it last said of itself.
+    pub facts: Facts,
+    /// The agent's version.
+    pub agent_version: String,
+    /// Seconds between two of its measurements.
+    pub interval_seconds: u32,
+    /// Seconds between two of its snapshots.
+    pub snapshot_interval_seconds: u32,
+    /// When it enrolled first.
+    pub enrolled_at: DateTime<Utc>,
+    /// Tokens that are valid: the one in use and, while it is renewed, its successor.
+    pub tokens: Vec<HostToken>,
+    /// The last snapshot that was kept.
+    pub snapshot: Option<SnapshotReference>,
+}
+
+impl Host {
+    /// The name people see.
+    pub fn name(&self) -> &str {
+        self.given_name.as_deref().unwrap_or(&self.facts.hostname)
+    }
+}
+
+/// How fresh a host's reports are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Reports arrive.
+    Up,
+    /// A report is overdue.
+    Late,
+    /// Silent for so long that it must be taken for down.
+    Down,
+    /// Enrolled, and nothing heard yet.
+    Pending,
+}
+
+/// The colour of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Health {
+    /// All is well.
+    Green,
+    /// Late, a warning, or a stale snapshot.
+    Yellow,
+    /// Down, or a critical alert.
+    Red,
+    /// Nothing is known yet.
+    Grey,
+}
+
+/// Late after two intervals and 15 s, down after four and 60 s. Silence counts from `listening_since` at the
+/// earliest: what could not have been heard, because the backend itself was away, is no silence.
+pub fn status(
+    interval_seconds: u32,
+    last_seen_at: Option<DateTime<Utc>>,
+    listening_since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Status {
+    let Some(last_seen_at) = last_seen_at else { return Status::Pending };
+    let silence = now - last_seen_at.max(listening_since);
+    let interval = TimeDelta::seconds(i64::from(interval_seconds));
+    if silence > interval * 4 + TimeDelta::seconds(60) {
+        Status::Down
+    } else if silence > interval * 2 + TimeDelta::seconds(15) {
+        Status::Late
+    } else {
+        Status::Up
+    }
+}
+
+/// A snapshot is stale after two of its intervals and ten minutes; a host that never sent one has none to be stale.
+pub fn is_snapshot_stale(
+    interval_seconds: u32,
+    snapshot_at: Option<DateTime<Utc>>,
+    listening_since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> bool {
+    snapshot_at.is_some_and(|at| {
+        now - at.max(listening_since) > TimeDelta::seconds(i64::from(interval_seconds) * 2 + 600)
+    })
+}
+
+/// The colour for a status and a snapshot's freshness.
+pub fn health(status: Status, snapshot_is_stale: bool) -> Health {
+    match status {
+        Status::Pending => Health::Grey,
+        Status::Down => Health::Red,
+        Status::Late => Health::Yellow,
+        Status::Up if snapshot_is_stale => Health::Yellow,
+        Status::Up => Health::Green,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    #[test]
+    fn status_by_silence() {
+        let check = |interval, last_seen: Option<i64>, since, now, expect| {
+            assert_eq!(status(interval, last_seen.map(at), at(since), at(now)), expect, "{last_seen:?} at {now}");
+        };
+        check(30, None, 0, 1_000_000, Status::Pending);
+        check(30, Some(1000), 0, 1075, Status::Up);
+        check(30, Some(1000), 0, 1076, Status::Late);
+        check(30, Some(1000), 0, 1180, Status::Late);
+        check(30, Some(1000), 0, 1181, Status::Down);
+        check(10, Some(1000), 0, 1036, Status::Late);
+        check(30, Some(1000), 5000, 5060, Status::Up);
+        check(30, Some(1000), 5000, 5181, Status::Down);
+        check(30, Some(2000), 0, 1000, Status::Up);
+    }
+
+    #[test]
+    fn colours() {
+        let check = |status, stale, expect| assert_eq!(health(status, stale), expect);
+        check(Status::Up, false, Health::Green);
+        check(Status::Up, true, Health::Yellow);
+        check(Status::Late, false, Health::Yellow);
+        check(Status::Down, false, Health::Red);
+        check(Status::Pending, false, Health::Grey);
+        assert!(!is_snapshot_stale(3600, None, at(0), at(1_000_000)));
+        assert!(!is_snapshot_stale(3600, Some(at(0)), at(0), at(7800)));
+        assert!(is_snapshot_stale(3600, Some(at(0)), at(0), at(7801)));
+        assert!(!is_snapshot_stale(3600, Some(at(0)), at(7000), at(7801)));
+    }
+}

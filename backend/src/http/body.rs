@@ -1,0 +1,268 @@
+//! Bodies: strict JSON in, with bounds on what is decoded, and JSON or CSV out.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use poem::error::ReadBodyError;
+use poem::http::{StatusCode, header};
+use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
+use poem_openapi::payload::{ParsePayload, Payload};
+use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
+use poem_openapi::types::Type;
+use poem_openapi::{ApiResponse, impl_apirequest_for_payload};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::problem::ApiError;
+use crate::wire::report::Report;
+
+/// Time for a body to arrive.
+const ARRIVAL: Duration = Duration::from_secs(20);
+/// Largest ordinary body, in bytes, decoded.
+const ORDINARY_BYTES: usize = 64 * 1024;
+/// Largest report on the wire, in bytes.
+const REPORT_WIRE_BYTES: usize = 1024 * 1024;
+/// Largest report, decoded, in bytes.
+const REPORT_BYTES: usize = 8 * 1024 * 1024;
+/// Decoded bytes may be so many times those on the wire.
+const MAX_RATIO: usize = 100;
+/// Bodies above this are parsed off the async threads.
+const PARSE_OFF_THREAD_BYTES: usize = 256 * 1024;
+
+/// A JSON body: types are strict, a key is given once, and its size is bounded before and after decoding.
+pub struct Body<T, const WIRE_BYTES: usize, const DECODED_BYTES: usize>(pub T);
+
+/// The body of an ordinary operation.
+pub type JsonBody<T> = Body<T, ORDINARY_BYTES, ORDINARY_BYTES>;
+/// The body of a report.
+pub type ReportBody = Body<Report, REPORT_WIRE_BYTES, REPORT_BYTES>;
+
+impl<T: Type + Send, const W: usize, const D: usize> Payload for Body<T, W, D> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn check_content_type(content_type: &str) -> bool {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case(Self::CONTENT_TYPE)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Type + DeserializeOwned + Send + 'static, const W: usize, const D: usize> ParsePayload for Body<T, W, D> {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
+        let bytes = read(request, body, W).await?;
+        let decoded = decode(request, bytes, D)?;
+        let value = if decoded.len() > PARSE_OFF_THREAD_BYTES {
+            let parsed = tokio::task::spawn_blocking(move || parse(&decoded)).await;
+            parsed.map_err(|_| ApiError::internal())??
+        } else {
+            parse(&decoded)?
+        };
+        Ok(Self(value))
+    }
+}
+
+impl_apirequest_for_payload!(Body<T, W, D>, T: Type + DeserializeOwned + Send + 'static, const W: usize, const D: usize);
+
+async fn read(request: &Request, body: &mut RequestBody, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|declared| declared > limit_bytes) {
+        return Err(ApiError::too_large(limit_bytes));
+    }
+    let body = body.take().map_err(|_| ApiError::bad_request("the body is missing"))?;
+    match tokio::time::timeout(ARRIVAL, body.into_bytes_limit(limit_bytes)).await {
+        Err(_) => Err(ApiError::timeout()),
+        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(ApiError::too_large(limit_bytes)),
+        Ok(Err(_)) => Err(ApiError::bad_request("the body ended too early")),
+    }
+}
+
+fn decode(request: &Request, bytes: Vec<u8>, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
+    let encoding = request.headers().get(header::CONTENT_ENCODING).map_or(Ok("identity"), |value| {
+        value.to_str().map_err(|_| ApiError::unsupported_media("Content-Encoding must be gzip, zstd or identity"))
+    })?;
+    let limit_bytes = limit_bytes.min(bytes.len().saturating_mul(MAX_RATIO));
+    let reader: Box<dyn std::io::Read> = match encoding.trim().to_ascii_lowercase().as_str() {
+        "identity" | "" => return Ok(bytes),
+        "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(bytes.as_slice())),
+        "zstd" => match zstd::stream::read::Decoder::with_buffer(bytes.as_slice()) {
+            Ok(decoder) => Box::new(decoder),
+            Err(_) => return Err(ApiError::bad_request("the body cannot be decoded")),
+        },
+        _ => return Err(ApiError::unsupported_media("Content-Encoding must be gzip, zstd or identity")),
+    };
+    let mut decoded = Vec::with_capacity(bytes.len().saturating_mul(4).min(limit_bytes));
+    // One byte more than allowed shows that there is more.
+    let allowed = u64::try_from(limit_bytes).unwrap_or(u64::MAX).saturating_add(1);
+    reader.take(allowed).read_to_end(&mut decoded).map_err(|_| ApiError::bad_request("the body cannot be decoded"))?;
+    if decoded.len() > limit_bytes { Err(ApiError::too_large(limit_bytes)) } else { Ok(decoded) }
+}
+
+/// Parses straight into the checked type; only a body that fails is read again, to name the field.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes).or_else(|_| {
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            let path = error.path().to_string();
+            refusal(if path == "." { "" } else { &path }, error.inner())
+        })?;
+        deserializer.end().map_err(|error| refusal("", &error))?;
+        Ok(parsed)
+    })
+}
+
+/// The words of a parser's error that are ours to say: never its internals, never the value.
+fn refusal(path: &str, error: &serde_json::Error) -> ApiError {
+    use serde_json::error::Category;
+    if error.classify() != Category::Data {
+        let place = if error.line() == 0 { String::new() } else { format!(" at line {} column {}", error.line(), error.column()) };
+        return ApiError::bad_request(&format!("the body is not valid JSON{place}"));
+    }
+    let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+    let quoted = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
+    let within = |name: String| if path.is_empty() { name } else { format!("{path}.{name}") };
+    if text.starts_with("missing field") {
+        ApiError::invalid(&within(quoted(text)), "is required")
+    } else if text.starts_with("unknown field") {
+        // The path ends in the unknown name already.
+        ApiError::invalid(path, "is not a field that is known here")
+    } else if text.starts_with("duplicate field") {
+        ApiError::invalid(path, "has a key that is given twice")
+    } else if text.starts_with("unknown variant") {
+        let known = text.split_once("expected ").map_or("another value", |(_, known)| known);
+        ApiError::invalid(path, &format!("must be {}", known.replace('`', "")))
+    } else if let Some((_, expected)) = text.split_once(", expected ").filter(|_| text.starts_with("invalid ")) {
+        let expected = match expected {
+            "f64" => "a number",
+            "i64" | "u32" | "u64" => "a whole number",
+            expected if expected.starts_with("struct ") => "an object",
+            expected if expected.contains("UUID") || expected.contains("uuid") => "a UUID",
+            expected if expected.contains("date and time") => "a time in RFC 3339",
+            expected => expected,
+        };
+        ApiError::invalid(path, &format!("must be {expected}"))
+    } else if text.starts_with("must ") || text.starts_with("has ") {
+        ApiError::invalid(path, text)
+    } else {
+        ApiError::invalid(path, "is not valid")
+    }
+}
+
+/// A JSON answer with a status.
+pub struct Reply<T, const STATUS: u16 = 200>(pub T);
+
+/// 201: something was made.
+pub type Created<T> = Reply<T, 201>;
+/// 202: a report was taken.
+pub type Accepted<T> = Reply<T, 202>;
+
+impl<T: Serialize + Send, const STATUS: u16> IntoResponse for Reply<T, STATUS> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(bytes) => Response::builder()
+                .status(StatusCode::from_u16(STATUS).unwrap_or(StatusCode::OK))
+                .content_type("application/json")
+                .header(header::CONTENT_LENGTH, bytes.len())
+                .body(bytes),
+            Err(error) => {
+                tracing::error!(%error, "writing an answer");
+                ApiError::internal().into_response()
+            }
+        }
+    }
+}
+
+impl<T: Type + Serialize + Send, const STATUS: u16> ApiResponse for Reply<T, STATUS> {
+    fn meta() -> MetaResponses {
+        let content = vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }];
+        let response = MetaResponse { description: "Done.", status: Some(STATUS), status_range: None, content, headers: vec![] };
+        MetaResponses { responses: vec![response] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+/// 204: done, and nothing to say.
+#[derive(ApiResponse)]
+pub enum NoContent {
+    /// Done.
+    #[oai(status = 204)]
+    Done,
+}
+
+/// A payload that is written without an intermediate tree.
+pub struct Direct<T>(pub T);
+
+impl<T: Type + Send> Payload for Direct<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Direct<T> {
+    fn into_response(self) -> Response {
+        Reply::<T>(self.0).into_response()
+    }
+}
+
+/// A CSV payload with a header line.
+pub struct Csv(pub Vec<u8>);
+
+impl Payload for Csv {
+    const CONTENT_TYPE: &'static str = "text/csv";
+
+    fn schema_ref() -> MetaSchemaRef {
+        String::schema_ref()
+    }
+}
+
+impl IntoResponse for Csv {
+    fn into_response(self) -> Response {
+        Response::builder()
+            .content_type("text/csv; charset=utf-8")
+            .header(header::CONTENT_LENGTH, self.0.len())
+            .body(self.0)
+    }
+}
+
+/// Whether the caller asks for CSV rather than JSON.
+pub fn wants_csv(request: &Request) -> bool {
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.split(',').map(|part| part.split(';').next().unwrap_or_default().trim()).find_map(|media| match media {
+        "text/csv" => Some(true),
+        "application/json" | "*/*" => Some(false),
+        _ => None,
+    }) == Some(true)
+}
+
+/// A cell that a spreadsheet takes as text: what would begin a formula gets an apostrophe in front.
+pub fn csv_cell(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
+/// The address that a request came from; see `guard`.
+pub struct Peer(pub std::net::IpAddr);
+
+impl<'a> FromRequest<'a> for Peer {
+    async fn from_request(request: &'a Request, _body: &mut RequestBody) -> Result<Self> {
+        Ok(Self(super::guard::client_address(request)))
+    }
+}

@@ -1,0 +1,129 @@
+//! Agents: enrolment, tokens, and reports in.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use poem::Request;
+use poem::http::header;
+use poem::web::Data;
+use poem_openapi::OpenApi;
+
+use super::Tags;
+use super::body::{Accepted, Created, JsonBody, Peer, Reply, ReportBody};
+use super::guard::{Agent, Enrollment};
+use super::problem::ApiError;
+use crate::app::App;
+use crate::domain::host::Host;
+use crate::flows::enroll::{self, Enrolled, Introduction};
+use crate::flows::ingest::{self, Ingested};
+use crate::wire::credential::{Enroll, HostToken};
+use crate::wire::report::{RejectedPoint, Report, ReportOutcome, SnapshotOutcome};
+
+/// Agents.
+pub struct ReportApi;
+
+#[OpenApi(tag = "Tags::Agents")]
+impl ReportApi {
+    /// Make a new agent known.
+    ///
+    /// The bearer is an enrolment key. The same install id enrols again as the same host, and its old tokens stop
+    /// working.
+    #[oai(path = "/agent/enroll", method = "post", operation_id = "enroll_agent")]
+    async fn enroll_agent(
+        &self,
+        key: Enrollment,
+        app: Data<&Arc<App>>,
+        peer: Peer,
+        body: JsonBody<Enroll>,
+    ) -> Result<Created<HostToken>, ApiError> {
+        let Enroll { install_id, machine_id, hostname, agent_version } = body.0;
+        let introduction =
+            Introduction { install_id, machine_id: machine_id.0, hostname: hostname.0, agent_version: agent_version.0 };
+        let enrolled = enroll::enroll(&app, key.0.key_id, introduction, &peer.0.to_string()).await?;
+        Ok(Reply(host_token(enrolled)))
+    }
+
+    /// A fresh host token, a year long.
+    ///
+    /// The bearer is the agent's present token, which stays valid until the next renewal.
+    #[oai(path = "/agent/token", method = "post", operation_id = "renew_agent_token")]
+    async fn renew_agent_token(&self, agent: Agent, app: Data<&Arc<App>>) -> Result<Reply<HostToken>, ApiError> {
+        Ok(Reply(host_token(enroll::renew(&app, agent.0.host.host_id, agent.0.token_id).await?)))
+    }
+
+    /// Send a report.
+    ///
+    /// The bearer is a host token. Answers only when everything it counts is on disk; sending a report again is safe.
+    #[oai(path = "/agent/reports", method = "post", operation_id = "submit_report")]
+    async fn submit_report(
+        &self,
+        agent: Agent,
+        app: Data<&Arc<App>>,
+        request: &Request,
+        body: ReportBody,
+    ) -> Result<Accepted<ReportOutcome>, ApiError> {
+        let started = Instant::now();
+        let wire_bytes = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).unwrap_or("-");
+        let (host, report_id) = (&agent.0.host, body.0.report_id);
+        let points = body.0.points.0.len();
+        let outcome = take(&app, host, body.0).await;
+        let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+        match outcome {
+            Ok(ingested) => {
+                count(&app, &ingested);
+                tracing::info!(
+                    host = host.name(), host_id = %host.host_id, %report_id, points,
+                    accepted = ingested.appended.accepted, duplicates = ingested.appended.duplicates,
+                    rejected = ingested.rejected.len(), bytes = wire_bytes,
+                    milliseconds = (milliseconds * 10.0).round() / 10.0, "report accepted"
+                );
+                Ok(Reply(shape(ingested)))
+            }
+            Err(error) => {
+                app.metrics.reports.with_label_values(&["refused"]).inc();
+                let reason = format!("{error:?}");
+                tracing::warn!(
+                    host = host.name(), host_id = %host.host_id, %report_id, points, bytes = wire_bytes,
+                    milliseconds = (milliseconds * 10.0).round() / 10.0,
+                    reason = reason.get(..200).unwrap_or(&reason), "report refused"
+                );
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn take(app: &App, host: &Host, report: Report) -> Result<Ingested, ApiError> {
+    let report = report.into_domain().map_err(|error| ApiError::invalid(&error.field, error.message))?;
+    Ok(ingest::ingest(app, host, report).await?)
+}
+
+fn count(app: &App, ingested: &Ingested) {
+    app.metrics.reports.with_label_values(&["accepted"]).inc();
+    app.metrics.values_accepted.inc_by(ingested.appended.accepted);
+    app.metrics.values_duplicate.inc_by(ingested.appended.duplicates);
+    app.metrics.points_rejected.inc_by(ingested.rejected.len() as u64);
+}
+
+fn shape(ingested: Ingested) -> ReportOutcome {
+    ReportOutcome {
+        accepted: ingested.appended.accepted,
+        duplicates: ingested.appended.duplicates,
+        rejected: ingested
+            .rejected
+            .into_iter()
+            .map(|rejected| RejectedPoint { at: rejected.at, reason: rejected.reason.to_owned() })
+            .collect(),
+        snapshot: match ingested.snapshot {
+            ingest::SnapshotOutcome::Stored => SnapshotOutcome::Stored,
+            ingest::SnapshotOutcome::Unchanged => SnapshotOutcome::Unchanged,
+            ingest::SnapshotOutcome::Wanted => SnapshotOutcome::Wanted,
+            ingest::SnapshotOutcome::None => SnapshotOutcome::None,
+        },
+    }
+}
+
+/// A host's fresh token in JSON.
+pub fn host_token(enrolled: Enrolled) -> HostToken {
+    HostToken { host_id: enrolled.host_id, token: enrolled.token, expires_at: enrolled.kept.expires_at }
+}

@@ -1,0 +1,46 @@
+//! The binary `infra-watch`: settings → command.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use infra_watch::commands::{chain, health, serve, user};
+use infra_watch::config::{self, Command, CommandLine, ConfigCommand, ConfigError};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // The one TLS implementation for outgoing connections; a second call would only say that it is there.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let arguments = match config::parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(ConfigError::Arguments(error)) => error.exit(),
+        Err(error) => return fail(&chain(&error)),
+    };
+    match run(arguments).await {
+        Ok(output) => match std::io::stdout().write_all(output.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error.to_string()),
+        },
+        Err(message) => fail(&message),
+    }
+}
+
+async fn run(arguments: CommandLine) -> Result<String, String> {
+    let text = |error: &dyn Error| chain(error);
+    match arguments.command {
+        Command::Serve(settings) => serve::run(*settings).await.map(|()| String::new()).map_err(|error| text(&error)),
+        Command::Openapi => Ok(infra_watch::http::document()),
+        Command::User(arguments) => user::run(arguments).await.map_err(|error| text(&error)),
+        Command::Health(arguments) => health::run(&arguments.server).await.map(|()| "ready\n".to_owned()),
+        Command::Config { command: ConfigCommand::Default } => Ok(config::default_file()),
+        Command::Config { command: ConfigCommand::Check { file } } => {
+            config::check_file(&file).map(|()| format!("{} is valid\n", file.display())).map_err(|error| text(&error))
+        }
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    // With nowhere to write, the exit code has to do.
+    drop(writeln!(std::io::stderr(), "infra-watch: {message}"));
+    ExitCode::FAILURE
+}

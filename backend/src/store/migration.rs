@@ -1,0 +1,58 @@
+//! The format of the whole store, and the steps from one to the next.
+//!
+//! The number stands in table `meta`. Records bring themselves up to date one by one (`record.rs`); a migration
+//! is for what concerns whole tables: other keys, another encoding, a split. It must be safe to repeat, because a
+//! crash between its last batch and the new number runs it again.
+
+use bytes::Bytes;
+
+use super::OpenError;
+use super::kv::{Batch, Class, Kv, KvFuture, Table};
+
+/// Key of the format in table `meta`.
+const FORMAT_KEY: &[u8] = b"format";
+
+/// One step: what brings a store of one format to the next.
+pub type Migration = fn(&dyn Kv) -> KvFuture<'_, ()>;
+
+/// Every step from format 1 on; the newest format is one more than their number.
+pub const MIGRATIONS: &[Migration] = &[];
+
+/// Reads a store's format: `None` for an empty one.
+///
+/// # Errors
+/// The engine's.
+pub async fn format(kv: &dyn Kv) -> Result<Option<u32>, OpenError> {
+    let values = kv.get_many(Table::Meta, vec![FORMAT_KEY.to_vec()]).await?;
+    Ok(values.into_iter().flatten().next().map(|bytes| {
+        bytes.first_chunk().map_or(u32::MAX, |bytes| u32::from_be_bytes(*bytes))
+    }))
+}
+
+/// Marks an empty store with the newest format, brings an older one up to it, and refuses a newer one.
+///
+/// # Errors
+/// [`OpenError::Newer`], with nothing changed.
+pub async fn run(kv: &dyn Kv, migrations: &[Migration]) -> Result<(), OpenError> {
+    let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let found = format(kv).await?;
+    match found {
+        Some(found) if found > known => return Err(OpenError::Newer { found, known }),
+        Some(found) if found == known => return Ok(()),
+        Some(found) => {
+            for (step, migration) in (1..).zip(migrations).skip_while(|(step, _)| *step < found) {
+                tracing::info!(from = step, to = step + 1, "migrating the store");
+                migration(kv).await?;
+                write_format(kv, step + 1).await?;
+            }
+        }
+        None => write_format(kv, known).await?,
+    }
+    Ok(())
+}
+
+async fn write_format(kv: &dyn Kv, format: u32) -> Result<(), OpenError> {
+    let mut batch = Batch::new(Class::State);
+    batch.put(Table::Meta, FORMAT_KEY.to_vec(), Bytes::copy_from_slice(&format.to_be_bytes()));
+    Ok(kv.write(batch).await?)
+}

@@ -1,0 +1,73 @@
+//! Keeping: an ordered key-value seam, state as typed records above it, and series as a log with a head in memory.
+
+pub mod audit;
+pub mod chunk;
+pub mod head;
+pub mod kv;
+pub mod migration;
+pub mod record;
+pub mod redb;
+pub mod series;
+pub mod snapshot;
+pub mod state;
+
+use std::sync::Arc;
+
+use self::kv::{Kv, KvError};
+use self::series::{GroupCommit, SeriesStore};
+use self::state::State;
+
+/// Everything that is kept, over one engine.
+pub struct Store {
+    /// The engine, for what has no room of its own.
+    pub kv: Arc<dyn Kv>,
+    /// Users, sessions, keys, hosts: records that also live in memory.
+    pub state: State,
+    /// Measurements.
+    pub series: SeriesStore,
+}
+
+impl Store {
+    /// Brings an older store up to date, reads state into memory and replays the log of series.
+    ///
+    /// # Errors
+    /// [`OpenError::Newer`] when a newer build wrote the store, which is then left as it was.
+    pub async fn open(kv: Arc<dyn Kv>, group_commit: GroupCommit) -> Result<Self, OpenError> {
+        migration::run(kv.as_ref(), migration::MIGRATIONS).await?;
+        let state = State::load(Arc::clone(&kv)).await?;
+        let series = SeriesStore::open(Arc::clone(&kv), group_commit).await?;
+        Ok(Self { kv, state, series })
+    }
+}
+
+/// Why a store does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A newer build wrote it.
+    #[error(
+        "the store has format {found}, and this build knows formats up to {known}: start the newer build that wrote it, \
+         or restore a backup; nothing was changed"
+    )]
+    Newer {
+        /// Format found.
+        found: u32,
+        /// Newest format that this build knows.
+        known: u32,
+    },
+    /// A record cannot be understood.
+    #[error("reading the record {key} of table {table}")]
+    Record {
+        /// The table's name.
+        table: &'static str,
+        /// The record's key, in hexadecimal.
+        key: String,
+        /// What is wrong with it.
+        source: record::RecordError,
+    },
+    /// A value of the log cannot be understood.
+    #[error("reading the log of series")]
+    Log(#[source] chunk::DecodeError),
+    /// The engine does not open.
+    #[error("opening the store")]
+    Kv(#[from] KvError),
+}

@@ -1,0 +1,418 @@
+//! The embedded engine: redb, a file for each class, one writer thread each with group commit.
+//!
+//! A write is queued; the thread takes all that wait, applies them in one transaction, makes it durable and then
+//! answers them. After an I/O error the handle is dropped, because redb answers `PreviousIo` for ever, and the next
+//! call opens the file again.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use redb::{
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, TableDefinition,
+    TableError, WriteTransaction,
+};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::kv::{Batch, Class, Direction, Key, Kv, KvError, KvFuture, Operation, Precondition, Table, TableStats};
+
+/// Bytes that may wait to be written, for each class; past that a write is refused as busy.
+const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes after which a transaction takes no further batch: bounds its time and memory.
+const TRANSACTION_BYTES: usize = 8 * 1024 * 1024;
+/// Batches that may wait, whatever their size.
+const QUEUE_BATCHES: usize = 65_536;
+/// redb's page cache for each file.
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+fn definition(table: Table) -> Definition {
+    TableDefinition::new(table.name())
+}
+
+/// Opens one file's database; called again after the handle failed.
+pub type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
+
+/// redb behind [`Kv`].
+pub struct RedbKv {
+    state: FileHandle,
+    series: FileHandle,
+}
+
+struct FileHandle {
+    file: Arc<File>,
+    queue: mpsc::Sender<Request>,
+    budget: Arc<Semaphore>,
+}
+
+enum Request {
+    Write(Batch, oneshot::Sender<Result<(), KvError>>),
+    DeleteRange(Table, Range<Key>, usize, oneshot::Sender<Result<usize, KvError>>),
+    /// Answers once nothing before it is under way, and goes on when the other side is dropped.
+    Hold(oneshot::Sender<oneshot::Receiver<()>>, oneshot::Receiver<()>),
+}
+
+impl RedbKv {
+    /// Opens, or makes, `state.redb` and `series.redb` in a directory.
+    ///
+    /// # Errors
+    /// [`KvError::Damaged`] for a file that is no database or is damaged: it is left as it is.
+    pub fn open(directory: &Path) -> Result<Self, KvError> {
+        let opener = |name: &str| -> Opener {
+            let path: PathBuf = directory.join(name);
+            Box::new(move || Database::builder().set_cache_size(CACHE_BYTES).create(&path))
+        };
+        Self::with_openers(opener("state.redb"), opener("series.redb"))
+    }
+
+    /// The same over any backend that redb takes; for tests that make the disk fail.
+    ///
+    /// # Errors
+    /// As [`RedbKv::open`].
+    pub fn with_openers(state: Opener, series: Opener) -> Result<Self, KvError> {
+        Ok(Self { state: FileHandle::open(Class::State, state)?, series: FileHandle::open(Class::Series, series)? })
+    }
+
+    fn handle(&self, class: Class) -> &FileHandle {
+        match class {
+            Class::State => &self.state,
+            Class::Series => &self.series,
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        class: Class,
+        read: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, KvError> {
+        let file = Arc::clone(&self.handle(class).file);
+        off_thread(move || file.with(read)).await
+    }
+}
+
+impl FileHandle {
+    fn open(class: Class, opener: Opener) -> Result<Self, KvError> {
+        let file = Arc::new(File { opener, database: Mutex::new(None) });
+        // Tables are made at once, so that a read never meets a missing one.
+        file.with(|database| {
+            let transaction = database.begin_write()?;
+            for table in Table::ALL.iter().filter(|table| table.class() == class) {
+                transaction.open_table(definition(*table))?;
+            }
+            transaction.commit()?;
+            Ok(())
+        })?;
+        let (queue, requests) = mpsc::channel(QUEUE_BATCHES);
+        let writer = Arc::clone(&file);
+        std::thread::Builder::new()
+            .name(format!("store-{class:?}").to_lowercase())
+            .spawn(move || write_loop(&writer, requests))
+            .map_err(|error| KvError::Io(format!("starting the writer thread: {error}")))?;
+        Ok(Self { file, queue, budget: Arc::new(Semaphore::new(QUEUE_BYTES)) })
+    }
+
+    async fn send<T>(&self, bytes: usize, request: impl FnOnce(oneshot::Sender<Result<T, KvError>>) -> Request) -> Result<T, KvError> {
+        let permits = u32::try_from(bytes.clamp(1, QUEUE_BYTES)).unwrap_or(u32::MAX);
+        let _permit = self.budget.try_acquire_many(permits).map_err(|_| KvError::Busy)?;
+        let (answer, answered) = oneshot::channel();
+        self.queue.try_send(request(answer)).map_err(|_| KvError::Busy)?;
+        answered.await.map_err(|_| KvError::Io("the writer ended".to_owned()))?
+    }
+}
+
+/// One database file and the handle on it, absent after it failed.
+struct File {
+    opener: Opener,
+    database: Mutex<Option<Arc<Database>>>,
+}
+
+impl File {
+    fn database(&self) -> Result<Arc<Database>, KvError> {
+        let mut slot = self.database.lock();
+        if let Some(database) = &*slot {
+            return Ok(Arc::clone(database));
+        }
+        let database = Arc::new((self.opener)().map_err(|error| translate(error.into()))?);
+        *slot = Some(Arc::clone(&database));
+        Ok(database)
+    }
+
+    /// Runs `work` on the database; on an I/O error the handle is dropped, to be opened again by the next caller.
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, KvError> {
+        let database = self.database()?;
+        work(&database).map_err(|error| {
+            let error = translate(error);
+            self.forget(&database, &error);
+            error
+        })
+    }
+
+    fn forget(&self, failed: &Arc<Database>, error: &KvError) {
+        if matches!(error, KvError::Io(_) | KvError::StorageFull) {
+            let mut slot = self.database.lock();
+            if slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, failed)) {
+                tracing::error!(%error, "store failed, its file will be opened again");
+                *slot = None;
+            }
+        }
+    }
+}
+
+fn translate(error: redb::Error) -> KvError {
+    match error {
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => KvError::StorageFull,
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => KvError::Damaged(error.to_string()),
+        redb::Error::Corrupted(reason) => KvError::Damaged(reason),
+        error @ (redb::Error::UpgradeRequired(_) | redb::Error::RepairAborted) => KvError::Damaged(error.to_string()),
+        error => KvError::Io(error.to_string()),
+    }
+}
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, KvError> + Send + 'static) -> Result<T, KvError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(KvError::Io(error.to_string())))
+}
+
+fn write_loop(file: &File, mut requests: mpsc::Receiver<Request>) {
+    let mut carried = None;
+    while let Some(first) = carried.take().or_else(|| requests.blocking_recv()) {
+        match first {
+            Request::Write(batch, answer) => {
+                let mut bytes = batch.bytes();
+                let mut group = vec![(batch, answer)];
+                while bytes < TRANSACTION_BYTES {
+                    match requests.try_recv() {
+                        Ok(Request::Write(batch, answer)) => {
+                            bytes += batch.bytes();
+                            group.push((batch, answer));
+                        }
+                        Ok(other) => {
+                            carried = Some(other);
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+                commit_group(file, group);
+            }
+            Request::DeleteRange(table, range, max, answer) => {
+                // Whoever asked may have gone; the work is done all the same.
+                let _ = answer.send(file.with(|database| delete_range(database, table, &range, max)));
+            }
+            Request::Hold(held, until) => {
+                let (done, ended) = oneshot::channel();
+                if held.send(ended).is_ok() {
+                    let _ = until.blocking_recv();
+                    drop(done);
+                }
+            }
+        }
+    }
+}
+
+fn commit_group(file: &File, group: Vec<(Batch, oneshot::Sender<Result<(), KvError>>)>) {
+    let batches: Vec<&Batch> = group.iter().map(|(batch, _)| batch).collect();
+    let outcome = file.with(|database| apply(database, &batches));
+    for (index, (_, answer)) in group.into_iter().enumerate() {
+        let result = match &outcome {
+            Ok(conflicts) if conflicts.contains(&index) => Err(KvError::Conflict),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.clone()),
+        };
+        // Whoever asked may have gone; the write stands all the same.
+        let _ = answer.send(result);
+    }
+}
+
+fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    // The allocator's state is saved with each commit: opening after kill -9 takes milliseconds.
+    transaction.set_quick_repair(true);
+    Ok(transaction)
+}
+
+/// Applies batches in one durable transaction and names those whose preconditions did not hold.
+fn apply(database: &Database, batches: &[&Batch]) -> Result<Vec<usize>, redb::Error> {
+    let transaction = begin(database)?;
+    let mut conflicts = Vec::new();
+    {
+        let mut tables: HashMap<Table, redb::Table<'_, &[u8], &[u8]>> = HashMap::new();
+        for (index, batch) in batches.iter().enumerate() {
+            let mut holds = true;
+            for precondition in batch.preconditions() {
+                let (table, key, expected) = match precondition {
+                    Precondition::Absent(table, key) => (*table, key, None),
+                    Precondition::Equals(table, key, value) => (*table, key, Some(&value[..])),
+                };
+                let table = open(&transaction, &mut tables, table)?;
+                holds &= table.get(key.as_slice())?.as_ref().map(redb::AccessGuard::value) == expected;
+            }
+            if !holds {
+                conflicts.push(index);
+                continue;
+            }
+            for operation in batch.operations() {
+                match operation {
+                    Operation::Put(table, key, value) => {
+                        open(&transaction, &mut tables, *table)?.insert(key.as_slice(), &value[..])?;
+                    }
+                    Operation::Delete(table, key) => {
+                        open(&transaction, &mut tables, *table)?.remove(key.as_slice())?;
+                    }
+                }
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(conflicts)
+}
+
+fn open<'tables, 'transaction>(
+    transaction: &'transaction WriteTransaction,
+    tables: &'tables mut HashMap<Table, redb::Table<'transaction, &'static [u8], &'static [u8]>>,
+    table: Table,
+) -> Result<&'tables mut redb::Table<'transaction, &'static [u8], &'static [u8]>, TableError> {
+    Ok(match tables.entry(table) {
+        std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+        std::collections::hash_map::Entry::Vacant(entry) => entry.insert(transaction.open_table(definition(table))?),
+    })
+}
+
+fn delete_range(database: &Database, table: Table, range: &Range<Key>, max: usize) -> Result<usize, redb::Error> {
+    let transaction = begin(database)?;
+    let removed = {
+        let mut table = transaction.open_table(definition(table))?;
+        let keys: Vec<Key> = table
+            .range(range.start.as_slice()..range.end.as_slice())?
+            .take(max)
+            .map(|entry| entry.map(|(key, _)| key.value().to_vec()))
+            .collect::<Result<_, StorageError>>()?;
+        for key in &keys {
+            table.remove(key.as_slice())?;
+        }
+        keys.len()
+    };
+    transaction.commit()?;
+    Ok(removed)
+}
+
+impl Kv for RedbKv {
+    fn get_many(&self, table: Table, keys: Vec<Key>) -> KvFuture<'_, Vec<Option<Bytes>>> {
+        Box::pin(self.read(table.class(), move |database| {
+            let table = database.begin_read()?.open_table(definition(table))?;
+            keys.iter()
+                .map(|key| Ok(table.get(key.as_slice())?.map(|value| Bytes::copy_from_slice(value.value()))))
+                .collect()
+        }))
+    }
+
+    fn scan(&self, table: Table, range: Range<Key>, limit: usize, direction: Direction) -> KvFuture<'_, Vec<(Key, Bytes)>> {
+        Box::pin(self.read(table.class(), move |database| {
+            if range.start >= range.end {
+                return Ok(Vec::new());
+            }
+            let table = database.begin_read()?.open_table(definition(table))?;
+            let mut entries = table.range(range.start.as_slice()..range.end.as_slice())?;
+            let mut page = Vec::new();
+            while page.len() < limit {
+                let entry = match direction {
+                    Direction::Forward => entries.next(),
+                    Direction::Backward => entries.next_back(),
+                };
+                let Some(entry) = entry else { break };
+                let (key, value) = entry?;
+                page.push((key.value().to_vec(), Bytes::copy_from_slice(value.value())));
+            }
+            Ok(page)
+        }))
+    }
+
+    fn write(&self, batch: Batch) -> KvFuture<'_, ()> {
+        Box::pin(async move {
+            batch.check()?;
+            if batch.is_empty() && batch.preconditions().is_empty() {
+                return Ok(());
+            }
+            self.handle(batch.class()).send(batch.bytes(), |answer| Request::Write(batch, answer)).await
+        })
+    }
+
+    fn delete_range(&self, table: Table, range: Range<Key>, max: usize) -> KvFuture<'_, usize> {
+        Box::pin(async move {
+            if range.start >= range.end {
+                return Ok(0);
+            }
+            self.handle(table.class()).send(0, |answer| Request::DeleteRange(table, range, max, answer)).await
+        })
+    }
+
+    fn stats(&self) -> KvFuture<'_, Vec<TableStats>> {
+        Box::pin(async move {
+            let mut all = Vec::new();
+            for class in [Class::State, Class::Series] {
+                all.extend(self.read(class, move |database| table_stats(database, class)).await?);
+            }
+            Ok(all)
+        })
+    }
+
+    fn backup<'a>(&'a self, to: &'a Path) -> KvFuture<'a, ()> {
+        Box::pin(async move {
+            let mut holds = Vec::new();
+            for handle in [&self.state, &self.series] {
+                let (held, holding) = oneshot::channel();
+                let (release, until) = oneshot::channel();
+                handle.queue.send(Request::Hold(held, until)).await.map_err(|_| KvError::Busy)?;
+                holding.await.map_err(|_| KvError::Io("the writer ended".to_owned()))?;
+                holds.push(release);
+            }
+            let (state, series) = (self.state.file.database()?, self.series.file.database()?);
+            let directory = to.to_path_buf();
+            off_thread(move || {
+                // Both read transactions begin while no writer runs; then the writers may go on.
+                let begun = [(state, "state.redb", Class::State), (series, "series.redb", Class::Series)]
+                    .into_iter()
+                    .map(|(database, name, class)| Ok((database.begin_read()?, name, class)))
+                    .collect::<Result<Vec<_>, redb::Error>>()
+                    .map_err(translate)?;
+                drop(holds);
+                for (transaction, name, class) in begun {
+                    copy(&transaction, &directory.join(name), class).map_err(translate)?;
+                }
+                Ok(())
+            })
+            .await
+        })
+    }
+}
+
+fn table_stats(database: &Database, class: Class) -> Result<Vec<TableStats>, redb::Error> {
+    let transaction = database.begin_read()?;
+    Table::ALL
+        .iter()
+        .filter(|table| table.class() == class)
+        .map(|table| {
+            let open = transaction.open_table(definition(*table))?;
+            Ok(TableStats { table: *table, keys: open.len()?, stored_bytes: open.stats()?.stored_bytes() })
+        })
+        .collect()
+}
+
+fn copy(from: &redb::ReadTransaction, to: &Path, class: Class) -> Result<(), redb::Error> {
+    let target = Database::create(to)?;
+    let transaction = begin(&target)?;
+    for table in Table::ALL.iter().filter(|table| table.class() == class) {
+        let source = from.open_table(definition(*table))?;
+        let mut copied = transaction.open_table(definition(*table))?;
+        for entry in source.iter()? {
+            let (key, value) = entry?;
+            copied.insert(key.value(), value.value())?;
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}

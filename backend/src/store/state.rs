@@ -1,0 +1,252 @@
+//! State: records that are few, read all the time and changed seldom. They live in memory as they are on disk.
+//!
+//! A change is decided under one lock from what is in memory, written in one batch, and only then shown: whoever
+//! reads sees what is durable, and two decisions never cross.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use uuid::Uuid;
+
+use super::OpenError;
+use super::kv::{Batch, Class, Direction, Kv, KvError, Table, prefix_range, scan_all};
+use super::record::{self, Record};
+use crate::domain::credential::{ApiToken, EnrollmentKey};
+use crate::domain::host::Host;
+use crate::domain::session::Session;
+use crate::domain::snapshot::hex;
+use crate::domain::user::User;
+
+/// Key of the last number given to a host, in table `meta`.
+const HOST_NUMBER_KEY: &[u8] = b"host_number";
+/// Keys of deleted hosts whose data still has to go, in table `meta`.
+const DELETED_HOST_PREFIX: &[u8] = b"deleted_host/";
+/// Keys that one transaction of a purge removes.
+const PURGE_KEYS: usize = 2_000;
+
+macro_rules! records {
+    ($($type:ty, $table:ident, $version:literal, $id:ident;)*) => {
+        $(impl Record for $type {
+            const TABLE: super::kv::Table = super::kv::Table::$table;
+            const VERSION: u16 = $version;
+
+            fn id(&self) -> Uuid {
+                self.$id
+            }
+        })*
+    };
+}
+
+records! {
+    User, Users, 1, user_id;
+    Session, Sessions, 1, session_id;
+    ApiToken, ApiTokens, 1, token_id;
+    EnrollmentKey, EnrollmentKeys, 1, key_id;
+    Host, Hosts, 1, host_id;
+}
+
+/// All records of one type, in the order of their ids, which is the order in which they were made.
+pub struct Collection<T> {
+    records: RwLock<BTreeMap<Uuid, Arc<T>>>,
+}
+
+impl<T: Record> Collection<T> {
+    async fn load(kv: &dyn Kv) -> Result<Self, OpenError> {
+        let mut records = BTreeMap::new();
+        scan_all(kv, T::TABLE, Vec::new()..vec![0xff; 17], |key, value| {
+            let record: T = record::decode(&value).map_err(|source| OpenError::Record {
+                table: T::TABLE.name(),
+                key: hex(&key),
+                source,
+            })?;
+            records.insert(record.id(), Arc::new(record));
+            Ok::<_, OpenError>(())
+        })
+        .await?;
+        Ok(Self { records: RwLock::new(records) })
+    }
+
+    /// The record with this id.
+    pub fn get(&self, id: Uuid) -> Option<Arc<T>> {
+        self.records.read().get(&id).cloned()
+    }
+
+    /// All records, oldest first.
+    pub fn all(&self) -> Vec<Arc<T>> {
+        self.records.read().values().cloned().collect()
+    }
+
+    /// The first record that `matches`.
+    pub fn find(&self, matches: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        self.records.read().values().find(|record| matches(record)).cloned()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.records.read().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.records.read().is_empty()
+    }
+}
+
+/// Gives the collection of a type, so that a change can name it by the type alone.
+pub trait Kept: Record {
+    /// Its collection.
+    fn collection(state: &State) -> &Collection<Self>
+    where
+        Self: Sized;
+}
+
+macro_rules! kept {
+    ($($type:ty => $field:ident;)*) => {
+        $(impl Kept for $type {
+            fn collection(state: &State) -> &Collection<Self> {
+                &state.$field
+            }
+        })*
+    };
+}
+
+kept! {
+    User => users;
+    Session => sessions;
+    ApiToken => api_tokens;
+    EnrollmentKey => enrollment_keys;
+    Host => hosts;
+}
+
+/// Every collection, and the lock under which they change.
+pub struct State {
+    /// People.
+    pub users: Collection<User>,
+    /// Their sessions.
+    pub sessions: Collection<Session>,
+    /// Tokens for scripts.
+    pub api_tokens: Collection<ApiToken>,
+    /// Keys for new agents.
+    pub enrollment_keys: Collection<EnrollmentKey>,
+    /// Watched machines.
+    pub hosts: Collection<Host>,
+    last_host_number: AtomicU32,
+    kv: Arc<dyn Kv>,
+    writing: tokio::sync::Mutex<()>,
+}
+
+type Apply = Box<dyn FnOnce(&State) + Send>;
+
+/// A change being put together; see [`State::change`].
+pub struct Change<'a> {
+    /// What is in memory, and durable, before the change.
+    pub state: &'a State,
+    batch: Batch,
+    apply: Vec<Apply>,
+    error: Option<KvError>,
+}
+
+impl Change<'_> {
+    /// Sets a record.
+    pub fn put<T: Kept>(&mut self, record: T) {
+        match record::encode(&record) {
+            Ok(bytes) => self.batch.put(T::TABLE, record::key(record.id()), Bytes::from(bytes)),
+            Err(error) => self.error = Some(KvError::Io(error.to_string())),
+        }
+        let record = Arc::new(record);
+        self.apply.push(Box::new(move |state| {
+            T::collection(state).records.write().insert(record.id(), record);
+        }));
+    }
+
+    /// Removes a record.
+    pub fn delete<T: Kept>(&mut self, id: Uuid) {
+        self.batch.delete(T::TABLE, record::key(id));
+        self.apply.push(Box::new(move |state| {
+            T::collection(state).records.write().remove(&id);
+        }));
+    }
+
+    /// A number for a new host, never given before.
+    pub fn next_host_number(&mut self) -> u32 {
+        let number = self.state.last_host_number.load(Ordering::Acquire) + 1;
+        self.batch.put(Table::Meta, HOST_NUMBER_KEY.to_vec(), Bytes::copy_from_slice(&number.to_be_bytes()));
+        self.apply.push(Box::new(move |state| state.last_host_number.store(number, Ordering::Release)));
+        number
+    }
+
+    /// Removes a host and marks what it left for [`State::purge_deleted_hosts`].
+    pub fn delete_host(&mut self, host: &Host) {
+        self.delete::<Host>(host.host_id);
+        let mark = [DELETED_HOST_PREFIX, &host.number.to_be_bytes()[..]].concat();
+        self.batch.put(Table::Meta, mark, Bytes::new());
+    }
+
+    /// The batch, for what lives on disk alone.
+    pub fn batch(&mut self) -> &mut Batch {
+        &mut self.batch
+    }
+}
+
+impl State {
+    /// Reads everything into memory.
+    ///
+    /// # Errors
+    /// The engine's, and records that this build cannot understand.
+    pub async fn load(kv: Arc<dyn Kv>) -> Result<Self, OpenError> {
+        let kept = kv.get_many(Table::Meta, vec![HOST_NUMBER_KEY.to_vec()]).await?.into_iter().flatten().next();
+        let last_host_number = kept.and_then(|bytes| bytes.first_chunk().copied()).map_or(0, u32::from_be_bytes);
+        Ok(Self {
+            users: Collection::load(kv.as_ref()).await?,
+            sessions: Collection::load(kv.as_ref()).await?,
+            api_tokens: Collection::load(kv.as_ref()).await?,
+            enrollment_keys: Collection::load(kv.as_ref()).await?,
+            hosts: Collection::load(kv.as_ref()).await?,
+            last_host_number: AtomicU32::new(last_host_number),
+            kv,
+            writing: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Decides a change from what is in memory, makes it durable, and shows it. `decide` runs alone; when it fails
+    /// nothing changes.
+    ///
+    /// # Errors
+    /// Those of `decide`, and the engine's.
+    pub async fn change<R, E: From<KvError>>(&self, decide: impl FnOnce(&mut Change<'_>) -> Result<R, E> + Send) -> Result<R, E> {
+        let _alone = self.writing.lock().await;
+        let mut change = Change { state: self, batch: Batch::new(Class::State), apply: Vec::new(), error: None };
+        let result = decide(&mut change)?;
+        let Change { batch, apply, error, .. } = change;
+        if let Some(error) = error {
+            return Err(error.into());
+        }
+        self.kv.write(batch).await?;
+        for apply in apply {
+            apply(self);
+        }
+        Ok(result)
+    }
+
+    /// Removes what a deleted host left on disk, in bounded transactions. Safe to repeat: the mark of the deletion
+    /// goes last.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn purge_deleted_hosts(&self) -> Result<(), KvError> {
+        let marks = self.kv.scan(Table::Meta, prefix_range(DELETED_HOST_PREFIX), usize::MAX, Direction::Forward).await?;
+        for (mark, _) in marks {
+            let Some(number) = mark.strip_prefix(DELETED_HOST_PREFIX) else { continue };
+            for table in [Table::Snapshots, Table::SeriesNames] {
+                while self.kv.delete_range(table, prefix_range(number), PURGE_KEYS).await? == PURGE_KEYS {}
+            }
+            let mut batch = Batch::new(Class::State);
+            batch.delete(Table::Meta, mark);
+            self.kv.write(batch).await?;
+        }
+        Ok(())
+    }
+}

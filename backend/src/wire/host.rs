@@ -1,0 +1,141 @@
+//! Hosts in JSON.
+
+use chrono::{DateTime, Utc};
+use poem_openapi::{Enum, Object};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::scalar::{Labels, Nullable, Number, Text};
+use crate::domain;
+
+/// How fresh a host's reports are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case")]
+pub enum HostStatus {
+    /// Reports arrive.
+    Up,
+    /// A report is overdue.
+    Late,
+    /// Silent for long.
+    Down,
+    /// Enrolled, nothing heard yet.
+    Pending,
+}
+
+impl From<domain::host::Status> for HostStatus {
+    fn from(status: domain::host::Status) -> Self {
+        match status {
+            domain::host::Status::Up => Self::Up,
+            domain::host::Status::Late => Self::Late,
+            domain::host::Status::Down => Self::Down,
+            domain::host::Status::Pending => Self::Pending,
+        }
+    }
+}
+
+/// The colour of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case")]
+pub enum HostHealth {
+    /// All is well.
+    Green,
+    /// Late, a warning, or a stale snapshot.
+    Yellow,
+    /// Down, or a critical alert.
+    Red,
+    /// Nothing is known yet.
+    Grey,
+}
+
+impl From<domain::host::Health> for HostHealth {
+    fn from(health: domain::host::Health) -> Self {
+        match health {
+            domain::host::Health::Green => Self::Green,
+            domain::host::Health::Yellow => Self::Yellow,
+            domain::host::Health::Red => Self::Red,
+            domain::host::Health::Grey => Self::Grey,
+        }
+    }
+}
+
+/// How reports of a host arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
+#[serde(rename_all = "snake_case")]
+#[oai(rename_all = "snake_case")]
+pub enum CollectionKind {
+    /// Its agent sends them.
+    Push,
+}
+
+/// How reports of a host arrive.
+#[derive(Clone, Debug, Serialize, Deserialize, Object)]
+pub struct Collection {
+    /// The way.
+    pub kind: CollectionKind,
+}
+
+/// A watched machine with its latest figures.
+#[derive(Clone, Debug, Serialize, Deserialize, Object)]
+pub struct Host {
+    /// Identifier.
+    pub host_id: Uuid,
+    /// Name: the hostname, until an admin gives another.
+    pub name: String,
+    /// Labels, by name.
+    pub labels: Labels,
+    /// How its reports arrive.
+    pub collection: Collection,
+    /// The operating system's name.
+    pub os: String,
+    /// IP addresses.
+    pub addresses: Vec<String>,
+    /// How fresh its reports are.
+    pub status: HostStatus,
+    /// Its colour.
+    pub health: HostHealth,
+    /// When the last report came in.
+    pub last_seen_at: Nullable<DateTime<Utc>>,
+    /// When the host last took a snapshot, or confirmed that the last one still holds.
+    pub snapshot_at: Nullable<DateTime<Utc>>,
+    /// Latest, in seconds.
+    pub uptime_seconds: Nullable<Number>,
+    /// Latest, 0 to 100.
+    pub cpu_usage_percent: Nullable<Number>,
+    /// Latest, 0 to 100.
+    pub memory_usage_percent: Nullable<Number>,
+    /// Latest of the fullest mount, 0 to 100.
+    pub disk_usage_percent: Nullable<Number>,
+    /// Number of alerts that are firing.
+    pub firing_alerts: u32,
+    /// Host name as the host has it.
+    pub hostname: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Processor architecture.
+    pub architecture: String,
+    /// Number of processors.
+    pub cpu_count: u32,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// The agent's version.
+    pub agent_version: String,
+    /// Seconds between two measurements.
+    pub interval_seconds: u32,
+    /// When it enrolled.
+    pub enrolled_at: DateTime<Utc>,
+}
+
+/// What shall be different; what is absent stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(deny_unknown_fields)]
+pub struct UpdateHost {
+    /// Another name; an empty one goes back to the hostname.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Text<0, 253>>,
+    /// All its labels, in place of those it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+}

@@ -1,0 +1,13 @@
+//! The JSON shapes of the published document, checked into and out of the domain.
+//!
+//! Each type says its limits once: the same definition refuses bad input and stands in the document.
+
+pub mod audit;
+pub mod credential;
+pub mod host;
+pub mod metric;
+pub mod page;
+pub mod report;
+pub mod scalar;
+pub mod session;
+pub mod user;
