@@ -36,7 +36,13 @@ pub struct App {
 impl App {
     /// Puts the application together over an open store.
     pub fn new(store: Store, clock: Arc<dyn Clock>, tokens: Tokens, passwords: Passwords) -> Self {
-        let hosts = store.state.hosts.all().iter().map(|host| host.number).collect();
+        let hosts = store
+            .state
+            .hosts
+            .all()
+            .iter()
+            .map(|host| host.number)
+            .collect();
         store.series.retain(&hosts);
         let listening_since = clock.now();
         Self {

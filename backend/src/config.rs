@@ -50,10 +50,20 @@ pub struct ServeArguments {
     #[arg(long, env = "INFRA_WATCH_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Address and port to listen on.
-    #[arg(long, env = "INFRA_WATCH_LISTEN", default_value = "127.0.0.1:7420", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_LISTEN",
+        default_value = "127.0.0.1:7420",
+        value_name = "ADDRESS"
+    )]
     pub listen: SocketAddr,
     /// Directory for everything that is kept.
-    #[arg(long, env = "INFRA_WATCH_DATA_DIR", default_value = "./data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_DATA_DIR",
+        default_value = "./data",
+        value_name = "DIR"
+    )]
     pub data_dir: PathBuf,
     /// Address under which people reach the dashboard; an https one keeps cookies to TLS.
     #[arg(long, env = "INFRA_WATCH_PUBLIC_URL", value_name = "URL")]
@@ -62,31 +72,76 @@ pub struct ServeArguments {
     #[arg(long, env = "INFRA_WATCH_TRUSTED_PROXIES", value_delimiter = ',', num_args = 1.., value_name = "CIDR")]
     pub trusted_proxies: Vec<IpNet>,
     /// Certificate chain in PEM; with --tls-key the listener speaks TLS. Read again when it changes.
-    #[arg(long, env = "INFRA_WATCH_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
     pub tls_cert: Option<PathBuf>,
     /// Private key in PEM.
-    #[arg(long, env = "INFRA_WATCH_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
     pub tls_key: Option<PathBuf>,
     /// Name of the first admin; counts at the first start only.
-    #[arg(long, env = "INFRA_WATCH_ADMIN_USERNAME", default_value = "admin", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_ADMIN_USERNAME",
+        default_value = "admin",
+        value_name = "NAME"
+    )]
     pub admin_username: String,
     /// Password of the first admin; without one it is made and printed once. Counts at the first start only.
-    #[arg(long, env = "INFRA_WATCH_ADMIN_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_ADMIN_PASSWORD",
+        hide_env_values = true,
+        value_name = "PASSWORD"
+    )]
     pub admin_password: Option<String>,
     /// File with the password of the first admin.
-    #[arg(long, env = "INFRA_WATCH_ADMIN_PASSWORD_FILE", value_name = "FILE", conflicts_with = "admin_password")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_ADMIN_PASSWORD_FILE",
+        value_name = "FILE",
+        conflicts_with = "admin_password"
+    )]
     pub admin_password_file: Option<PathBuf>,
     /// A ready enrolment key, at least 16 characters.
-    #[arg(long, env = "INFRA_WATCH_ENROLLMENT_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_ENROLLMENT_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
     pub enrollment_key: Option<String>,
     /// File with a ready enrolment key.
-    #[arg(long, env = "INFRA_WATCH_ENROLLMENT_KEY_FILE", value_name = "FILE", conflicts_with = "enrollment_key")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_ENROLLMENT_KEY_FILE",
+        value_name = "FILE",
+        conflicts_with = "enrollment_key"
+    )]
     pub enrollment_key_file: Option<PathBuf>,
     /// Key that signs tokens, at least 32 bytes; else one is made and kept in the data directory.
-    #[arg(long, env = "INFRA_WATCH_JWT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_JWT_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
     pub jwt_secret: Option<String>,
     /// File with the key that signs tokens.
-    #[arg(long, env = "INFRA_WATCH_JWT_SECRET_FILE", value_name = "FILE", conflicts_with = "jwt_secret")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_JWT_SECRET_FILE",
+        value_name = "FILE",
+        conflicts_with = "jwt_secret"
+    )]
     pub jwt_secret_file: Option<PathBuf>,
     /// Least time between two commits of measurements: posts in between are written together.
     #[arg(long, env = "INFRA_WATCH_GROUP_COMMIT_INTERVAL", default_value = "100ms", value_parser = parse_duration, value_name = "DURATION")]
@@ -95,10 +150,21 @@ pub struct ServeArguments {
     #[arg(long, env = "INFRA_WATCH_DRAIN", default_value = "2s", value_parser = parse_duration, value_name = "DURATION")]
     pub drain: Duration,
     /// How log lines look.
-    #[arg(long, env = "INFRA_WATCH_LOG_FORMAT", default_value = "text", value_enum, value_name = "FORMAT")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_LOG_FORMAT",
+        default_value = "text",
+        value_enum,
+        value_name = "FORMAT"
+    )]
     pub log_format: LogFormat,
     /// Which log lines are written: error, warn, info, debug, trace, or targets with levels.
-    #[arg(long, env = "INFRA_WATCH_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_LOG",
+        default_value = "info,tokio_cron_scheduler=warn",
+        value_name = "FILTER"
+    )]
     pub log: String,
 }
 
@@ -109,13 +175,30 @@ pub struct UserArguments {
     #[arg(long, env = "INFRA_WATCH_SERVER", value_name = "URL", global = true)]
     pub server: Option<String>,
     /// An admin's API token for it.
-    #[arg(long, env = "INFRA_WATCH_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true)]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        global = true
+    )]
     pub token: Option<String>,
     /// File with an admin's API token.
-    #[arg(long, env = "INFRA_WATCH_TOKEN_FILE", value_name = "FILE", global = true)]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_TOKEN_FILE",
+        value_name = "FILE",
+        global = true
+    )]
     pub token_file: Option<PathBuf>,
     /// Directory of the stopped store.
-    #[arg(long, env = "INFRA_WATCH_DATA_DIR", default_value = "./data", value_name = "DIR", global = true)]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_DATA_DIR",
+        default_value = "./data",
+        value_name = "DIR",
+        global = true
+    )]
     pub data_dir: PathBuf,
     /// What to do.
     #[command(subcommand)]
@@ -152,7 +235,12 @@ pub enum UserCommand {
 #[derive(Debug, Args)]
 pub struct HealthArguments {
     /// The backend's address.
-    #[arg(long, env = "INFRA_WATCH_SERVER", default_value = "http://127.0.0.1:7420", value_name = "URL")]
+    #[arg(
+        long,
+        env = "INFRA_WATCH_SERVER",
+        default_value = "http://127.0.0.1:7420",
+        value_name = "URL"
+    )]
     pub server: String,
 }
 
@@ -216,7 +304,9 @@ pub enum ConfigError {
 /// # Errors
 /// In words, when it is not one.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let milliseconds = match unit {
         "ms" => 1,
@@ -224,10 +314,19 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
-        _ => return Err("a duration is a whole number and ms, s, m, h or d, such as 30s".to_owned()),
+        _ => {
+            return Err(
+                "a duration is a whole number and ms, s, m, h or d, such as 30s".to_owned(),
+            );
+        }
     };
-    let number: u64 = number.parse().map_err(|_| "a duration begins with a whole number, such as 30s".to_owned())?;
-    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(|| "the duration is too long".to_owned())
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "a duration begins with a whole number, such as 30s".to_owned())?;
+    number
+        .checked_mul(milliseconds)
+        .map(Duration::from_millis)
+        .ok_or_else(|| "the duration is too long".to_owned())
 }
 
 /// Parses the command line, with the environment and, for `serve`, the file behind it.
@@ -248,18 +347,37 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLin
 
 /// The file's values become the defaults, so that flags and environment go before them.
 fn parse_with_file(arguments: &[OsString], path: &Path) -> Result<CommandLine, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    let table: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| ConfigError::Toml { path: path.to_owned(), reason: error.message().to_owned() })?;
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| ConfigError::Toml {
+            path: path.to_owned(),
+            reason: error.message().to_owned(),
+        })?;
     let mut command = CommandLine::command();
     for (key, value) in table {
-        let unknown = || ConfigError::UnknownKey { path: path.to_owned(), key: key.clone() };
+        let unknown = || ConfigError::UnknownKey {
+            path: path.to_owned(),
+            key: key.clone(),
+        };
         let serve = command.find_subcommand("serve").ok_or_else(unknown)?;
-        if key == "config" || !serve.get_arguments().any(|argument| argument.get_id() == key.as_str()) {
+        if key == "config"
+            || !serve
+                .get_arguments()
+                .any(|argument| argument.get_id() == key.as_str())
+        {
             return Err(unknown());
         }
-        let values = plain(&value).ok_or_else(|| ConfigError::Kind { path: path.to_owned(), key: key.clone() })?;
-        command = command.mut_subcommand("serve", |serve| serve.mut_arg(&key, |argument| argument.default_values(values)));
+        let values = plain(&value).ok_or_else(|| ConfigError::Kind {
+            path: path.to_owned(),
+            key: key.clone(),
+        })?;
+        command = command.mut_subcommand("serve", |serve| {
+            serve.mut_arg(&key, |argument| argument.default_values(values))
+        });
     }
     let matches = command.try_get_matches_from(arguments)?;
     Ok(CommandLine::from_arg_matches(&matches)?)
@@ -270,7 +388,10 @@ fn plain(value: &toml::Value) -> Option<Vec<String>> {
         toml::Value::String(text) => Some(vec![text.clone()]),
         toml::Value::Integer(number) => Some(vec![number.to_string()]),
         toml::Value::Boolean(truth) => Some(vec![truth.to_string()]),
-        toml::Value::Array(values) => values.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
+        toml::Value::Array(values) => values
+            .iter()
+            .map(|value| value.as_str().map(str::to_owned))
+            .collect(),
         _ => None,
     }
 }
@@ -289,14 +410,26 @@ pub fn default_file() -> String {
     let command = CommandLine::command();
     let mut file = "# Settings of `infra-watch serve`. Flags and INFRA_WATCH_… variables go before what stands here.\n".to_owned();
     let serve = command.find_subcommand("serve");
-    for argument in serve.iter().flat_map(|serve| serve.get_arguments()).filter(|argument| argument.get_env().is_some()) {
+    for argument in serve
+        .iter()
+        .flat_map(|serve| serve.get_arguments())
+        .filter(|argument| argument.get_env().is_some())
+    {
         let id = argument.get_id().as_str();
         if id == "config" {
             continue;
         }
-        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-        let default = argument.get_default_values().first().map(|value| value.to_string_lossy().into_owned());
-        let is_list = argument.get_num_args().is_some_and(|range| range.max_values() > 1);
+        let help = argument
+            .get_help()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let default = argument
+            .get_default_values()
+            .first()
+            .map(|value| value.to_string_lossy().into_owned());
+        let is_list = argument
+            .get_num_args()
+            .is_some_and(|range| range.max_values() > 1);
         let line = match default {
             Some(default) => format!("{id} = \"{default}\""),
             None if is_list => format!("{id} = []"),
@@ -311,11 +444,23 @@ pub fn default_file() -> String {
 ///
 /// # Errors
 /// When the file cannot be read or is empty.
-pub fn secret(value: Option<&String>, file: Option<&PathBuf>) -> Result<Option<String>, ConfigError> {
-    let Some(path) = file else { return Ok(value.cloned()) };
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+pub fn secret(
+    value: Option<&String>,
+    file: Option<&PathBuf>,
+) -> Result<Option<String>, ConfigError> {
+    let Some(path) = file else {
+        return Ok(value.cloned());
+    };
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.clone(),
+        source,
+    })?;
     let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() { Err(ConfigError::EmptySecret(path.clone())) } else { Ok(Some(text.to_owned())) }
+    if text.is_empty() {
+        Err(ConfigError::EmptySecret(path.clone()))
+    } else {
+        Ok(Some(text.to_owned()))
+    }
 }
 
 #[cfg(test)]
@@ -324,7 +469,10 @@ mod tests {
     use std::io::Write as _;
 
     fn serve(arguments: &[&str]) -> Result<ServeArguments, ConfigError> {
-        let arguments = ["infra-watch", "serve"].iter().chain(arguments).map(OsString::from);
+        let arguments = ["infra-watch", "serve"]
+            .iter()
+            .chain(arguments)
+            .map(OsString::from);
         match parse(arguments)?.command {
             Command::Serve(serve) => Ok(*serve),
             other => panic!("{other:?}"),
@@ -339,7 +487,9 @@ mod tests {
 
     #[test]
     fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
-        let file = file("listen = \"127.0.0.1:1\"\ndrain = \"7s\"\ntrusted_proxies = [\"10.0.0.0/8\", \"::1/128\"]\n");
+        let file = file(
+            "listen = \"127.0.0.1:1\"\ndrain = \"7s\"\ntrusted_proxies = [\"10.0.0.0/8\", \"::1/128\"]\n",
+        );
         let path = file.path().to_str().unwrap();
         let settings = serve(&["--config", path, "--listen", "127.0.0.1:2"]).unwrap();
         assert_eq!(settings.listen.port(), 2);
@@ -366,7 +516,13 @@ mod tests {
     #[test]
     fn the_default_file_is_valid_and_changes_nothing() {
         let text = default_file();
-        for name in ["listen = \"127.0.0.1:7420\"", "data_dir", "jwt_secret_file", "trusted_proxies = []", "log_format"] {
+        for name in [
+            "listen = \"127.0.0.1:7420\"",
+            "data_dir",
+            "jwt_secret_file",
+            "trusted_proxies = []",
+            "log_format",
+        ] {
             assert!(text.contains(name), "{name}\n{text}");
         }
         check_file(file(&text).path()).unwrap();
@@ -375,13 +531,26 @@ mod tests {
     #[test]
     fn durations() {
         let check = |text: &str, expect: Option<u64>| {
-            assert_eq!(parse_duration(text).ok(), expect.map(Duration::from_millis), "{text}");
+            assert_eq!(
+                parse_duration(text).ok(),
+                expect.map(Duration::from_millis),
+                "{text}"
+            );
         };
         check("100ms", Some(100));
         check("30s", Some(30_000));
         check("5m", Some(300_000));
         check("15d", Some(1_296_000_000));
-        for bad in ["", "30", "s", "-1s", "1.5s", "30 s", "99999999999999999999d", "9999999999999999999d"] {
+        for bad in [
+            "",
+            "30",
+            "s",
+            "-1s",
+            "1.5s",
+            "30 s",
+            "99999999999999999999d",
+            "9999999999999999999d",
+        ] {
             check(bad, None);
         }
     }
@@ -389,9 +558,17 @@ mod tests {
     #[test]
     fn secrets_come_from_files_too() {
         let path = file("s3cret words\n");
-        assert_eq!(secret(None, Some(&path.path().to_owned())).unwrap().as_deref(), Some("s3cret words"));
+        assert_eq!(
+            secret(None, Some(&path.path().to_owned()))
+                .unwrap()
+                .as_deref(),
+            Some("s3cret words")
+        );
         assert!(secret(None, Some(&file("\n").path().to_owned())).is_err());
         assert!(secret(None, Some(&PathBuf::from("/nonexistent"))).is_err());
-        assert_eq!(secret(Some(&"x".to_owned()), None).unwrap().as_deref(), Some("x"));
+        assert_eq!(
+            secret(Some(&"x".to_owned()), None).unwrap().as_deref(),
+            Some("x")
+        );
     }
 }

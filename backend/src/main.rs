@@ -28,14 +28,23 @@ async fn main() -> ExitCode {
 async fn run(arguments: CommandLine) -> Result<String, String> {
     let text = |error: &dyn Error| chain(error);
     match arguments.command {
-        Command::Serve(settings) => serve::run(*settings).await.map(|()| String::new()).map_err(|error| text(&error)),
+        Command::Serve(settings) => serve::run(*settings)
+            .await
+            .map(|()| String::new())
+            .map_err(|error| text(&error)),
         Command::Openapi => Ok(infra_watch::http::document()),
         Command::User(arguments) => user::run(arguments).await.map_err(|error| text(&error)),
-        Command::Health(arguments) => health::run(&arguments.server).await.map(|()| "ready\n".to_owned()),
-        Command::Config { command: ConfigCommand::Default } => Ok(config::default_file()),
-        Command::Config { command: ConfigCommand::Check { file } } => {
-            config::check_file(&file).map(|()| format!("{} is valid\n", file.display())).map_err(|error| text(&error))
-        }
+        Command::Health(arguments) => health::run(&arguments.server)
+            .await
+            .map(|()| "ready\n".to_owned()),
+        Command::Config {
+            command: ConfigCommand::Default,
+        } => Ok(config::default_file()),
+        Command::Config {
+            command: ConfigCommand::Check { file },
+        } => config::check_file(&file)
+            .map(|()| format!("{} is valid\n", file.display()))
+            .map_err(|error| text(&error)),
     }
 }
 

@@ -16,12 +16,21 @@ use crate::flows::{FlowError, maintain};
 pub async fn start(app: Arc<App>) -> Result<JobScheduler, JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
     // Every ten minutes, at second 17: sessions and tokens that have ended are removed.
-    scheduler.add(job("17 */10 * * * *", "sweep", app, |app| async move { maintain::sweep(&app).await })?).await?;
+    scheduler
+        .add(job("17 */10 * * * *", "sweep", app, |app| async move {
+            maintain::sweep(&app).await
+        })?)
+        .await?;
     scheduler.start().await?;
     Ok(scheduler)
 }
 
-fn job<F, R>(cron: &str, name: &'static str, app: Arc<App>, run: F) -> Result<Job, JobSchedulerError>
+fn job<F, R>(
+    cron: &str,
+    name: &'static str,
+    app: Arc<App>,
+    run: F,
+) -> Result<Job, JobSchedulerError>
 where
     F: Fn(Arc<App>) -> R + Send + Sync + Clone + 'static,
     R: Future<Output = Result<usize, FlowError>> + Send,
@@ -39,7 +48,11 @@ where
             }
             match run(app).await {
                 Ok(done) => tracing::debug!(job = name, done, "job done"),
-                Err(error) => tracing::error!(job = name, error = &error as &dyn std::error::Error, "job failed"),
+                Err(error) => tracing::error!(
+                    job = name,
+                    error = &error as &dyn std::error::Error,
+                    "job failed"
+                ),
             }
         })
     })

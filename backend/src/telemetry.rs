@@ -3,7 +3,9 @@
 use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+};
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -18,10 +20,20 @@ pub enum LogFormat {
 /// Sends log lines to standard error; a second call changes nothing.
 pub fn init_log(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let done = match format {
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+        LogFormat::Text => builder
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .try_init(),
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init(),
     };
     // A test process may have a log already.
     drop(done);
@@ -57,12 +69,39 @@ impl Metrics {
     pub fn new() -> Self {
         let registry = Registry::new();
         Self {
-            reports: counters(&registry, "infra_watch_reports_total", "Reports by outcome.", &["outcome"]),
-            values_accepted: counter(&registry, "infra_watch_values_accepted_total", "Values that were kept."),
-            values_duplicate: counter(&registry, "infra_watch_values_duplicate_total", "Values that were there already."),
-            points_rejected: counter(&registry, "infra_watch_points_rejected_total", "Points that were refused one by one."),
-            logins: counters(&registry, "infra_watch_logins_total", "Logins by outcome.", &["outcome"]),
-            http_requests: counters(&registry, "infra_watch_http_requests_total", "Requests by method and status.", &["method", "status"]),
+            reports: counters(
+                &registry,
+                "infra_watch_reports_total",
+                "Reports by outcome.",
+                &["outcome"],
+            ),
+            values_accepted: counter(
+                &registry,
+                "infra_watch_values_accepted_total",
+                "Values that were kept.",
+            ),
+            values_duplicate: counter(
+                &registry,
+                "infra_watch_values_duplicate_total",
+                "Values that were there already.",
+            ),
+            points_rejected: counter(
+                &registry,
+                "infra_watch_points_rejected_total",
+                "Points that were refused one by one.",
+            ),
+            logins: counters(
+                &registry,
+                "infra_watch_logins_total",
+                "Logins by outcome.",
+                &["outcome"],
+            ),
+            http_requests: counters(
+                &registry,
+                "infra_watch_http_requests_total",
+                "Requests by method and status.",
+                &["method", "status"],
+            ),
             http_seconds: seconds(&registry),
             registry,
         }
@@ -91,15 +130,20 @@ fn malformed(error: &prometheus::Error) -> ! {
 }
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    let counters = IntCounterVec::new(Opts::new(name, help), labels).unwrap_or_else(|error| malformed(&error));
+    let counters =
+        IntCounterVec::new(Opts::new(name, help), labels).unwrap_or_else(|error| malformed(&error));
     drop(registry.register(Box::new(counters.clone())));
     counters
 }
 
 fn seconds(registry: &Registry) -> HistogramVec {
-    let options = HistogramOpts::new("infra_watch_http_request_seconds", "Seconds from a request's head to its answer's.")
-        .buckets(vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0]);
-    let histogram = HistogramVec::new(options, &["method"]).unwrap_or_else(|error| malformed(&error));
+    let options = HistogramOpts::new(
+        "infra_watch_http_request_seconds",
+        "Seconds from a request's head to its answer's.",
+    )
+    .buckets(vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0]);
+    let histogram =
+        HistogramVec::new(options, &["method"]).unwrap_or_else(|error| malformed(&error));
     drop(registry.register(Box::new(histogram.clone())));
     histogram
 }

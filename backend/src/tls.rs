@@ -53,7 +53,11 @@ impl TlsFiles {
     pub fn open(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let stamp = stamp(certificate, key);
         let acceptor = read(certificate, key)?;
-        Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), current: Mutex::new((stamp, acceptor)) })
+        Ok(Self {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            current: Mutex::new((stamp, acceptor)),
+        })
     }
 
     /// The acceptor for the next handshake: of the files as they are now. While they are broken, the last good one
@@ -68,7 +72,10 @@ impl TlsFiles {
                     tracing::info!("certificate and key were read again");
                     current.1 = acceptor;
                 }
-                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "keeping the old certificate"),
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "keeping the old certificate"
+                ),
             }
         }
         current.1.clone()
@@ -76,19 +83,32 @@ impl TlsFiles {
 }
 
 fn stamp(certificate: &Path, key: &Path) -> Stamp {
-    [certificate, key].map(|path| path.metadata().and_then(|metadata| metadata.modified()).ok())
+    [certificate, key].map(|path| {
+        path.metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    })
 }
 
 fn read(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
-    let bytes = |path: &Path| std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source });
-    let pem = |path: &Path, reason: String| TlsError::Pem { path: path.to_owned(), reason };
+    let bytes = |path: &Path| {
+        std::fs::read(path).map_err(|source| TlsError::Read {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let pem = |path: &Path, reason: String| TlsError::Pem {
+        path: path.to_owned(),
+        reason,
+    };
     let chain = CertificateDer::pem_slice_iter(&bytes(certificate)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| pem(certificate, error.to_string()))?;
     if chain.is_empty() {
         return Err(pem(certificate, "no certificate".to_owned()));
     }
-    let private = PrivateKeyDer::from_pem_slice(&bytes(key)?).map_err(|error| pem(key, error.to_string()))?;
+    let private =
+        PrivateKeyDer::from_pem_slice(&bytes(key)?).map_err(|error| pem(key, error.to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -17,26 +17,29 @@ impl Credentials {
 
     /// The token that is sent.
     pub fn get(&self) -> Option<String> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 /// Adds the bearer token to a request that is about to be sent.
 fn authorize(credentials: &Credentials, request: &mut reqwest::Request) {
-    let header = credentials.get().and_then(|token| reqwest::header::HeaderValue::from_str(&format!("Bearer {token}")).ok());
+    let header = credentials
+        .get()
+        .and_then(|token| reqwest::header::HeaderValue::from_str(&format!("Bearer {token}")).ok());
     if let Some(mut header) = header {
         header.set_sensitive(true);
-        request.headers_mut().insert(reqwest::header::AUTHORIZATION, header);
+        request
+            .headers_mut()
+            .insert(reqwest::header::AUTHORIZATION, header);
     }
 }
 
 #[expect(
-    clippy::all,
     clippy::pedantic,
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::allow_attributes,
-    clippy::allow_attributes_without_reason,
     missing_docs,
     unused_qualifications,
     reason = "generated code is not written for our lints"

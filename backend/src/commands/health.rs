@@ -12,8 +12,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// In words, when the backend is not ready or cannot be reached.
 pub async fn run(server: &str) -> Result<(), String> {
-    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().map_err(|error| chain(&error))?;
+    let client = reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .no_proxy()
+        .build()
+        .map_err(|error| chain(&error))?;
     let url = format!("{}/readyz", server.trim_end_matches('/'));
-    let response = client.get(&url).send().await.map_err(|error| chain(&error))?;
-    if response.status().is_success() { Ok(()) } else { Err(format!("{url} answers {}", response.status())) }
+    let response = client
+        .get(&url)
+        .send()
+        .await
+        .map_err(|error| chain(&error))?;
+    if response.status().is_success() {
+        Ok(())
+    } else {
+        Err(format!("{url} answers {}", response.status()))
+    }
 }

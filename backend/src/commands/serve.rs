@@ -84,14 +84,25 @@ pub async fn run(settings: ServeArguments) -> Result<(), StartError> {
         _ => None,
     };
     let app = Arc::new(open_app(&settings).await?);
-    let admin_password = secret(settings.admin_password.as_ref(), settings.admin_password_file.as_ref())?;
-    if let Some(password) = user::ensure_first_admin(&app, &settings.admin_username, admin_password).await? {
+    let admin_password = secret(
+        settings.admin_password.as_ref(),
+        settings.admin_password_file.as_ref(),
+    )?;
+    if let Some(password) =
+        user::ensure_first_admin(&app, &settings.admin_username, admin_password).await?
+    {
         print_password(&settings.admin_username, &password);
     }
-    if let Some(key) = secret(settings.enrollment_key.as_ref(), settings.enrollment_key_file.as_ref())? {
+    if let Some(key) = secret(
+        settings.enrollment_key.as_ref(),
+        settings.enrollment_key_file.as_ref(),
+    )? {
         credential::ensure_enrollment_key(&app, &key).await?;
     }
-    let is_public_https = settings.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+    let is_public_https = settings
+        .public_url
+        .as_ref()
+        .is_some_and(|url| url.starts_with("https://"));
     let trusted_proxies = TrustedProxies(settings.trusted_proxies);
     let http = HttpSettings {
         secure_cookies: tls.is_some() || is_public_https,
@@ -99,10 +110,17 @@ pub async fn run(settings: ServeArguments) -> Result<(), StartError> {
         trusted_proxies: trusted_proxies.clone(),
     };
     let address = settings.listen;
-    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { address, source })?;
     let mut jobs = scheduler::start(Arc::clone(&app)).await?;
     tracing::info!(%address, tls = tls.is_some(), hosts = app.store.state.hosts.len(), "infra-watch serves");
-    let options = ServeOptions { tls, trusted_proxies, drain: settings.drain, ..ServeOptions::default() };
+    let options = ServeOptions {
+        tls,
+        trusted_proxies,
+        drain: settings.drain,
+        ..ServeOptions::default()
+    };
     let served = crate::serve(app, http, listener, options, stop_signal()).await;
     if let Err(error) = jobs.shutdown().await {
         tracing::warn!(%error, "stopping the jobs");
@@ -116,29 +134,63 @@ pub async fn run(settings: ServeArguments) -> Result<(), StartError> {
 /// # Errors
 /// See [`StartError`].
 pub async fn open_app(settings: &ServeArguments) -> Result<App, StartError> {
-    let configured = secret(settings.jwt_secret.as_ref(), settings.jwt_secret_file.as_ref())?;
-    open(&settings.data_dir, GroupCommit { interval: settings.group_commit_interval, ..GroupCommit::default() }, configured).await
+    let configured = secret(
+        settings.jwt_secret.as_ref(),
+        settings.jwt_secret_file.as_ref(),
+    )?;
+    open(
+        &settings.data_dir,
+        GroupCommit {
+            interval: settings.group_commit_interval,
+            ..GroupCommit::default()
+        },
+        configured,
+    )
+    .await
 }
 
 /// The application over a data directory.
 ///
 /// # Errors
 /// See [`StartError`].
-pub async fn open(data_dir: &Path, group_commit: GroupCommit, jwt_secret: Option<String>) -> Result<App, StartError> {
-    let path_error = |source| StartError::Path { path: data_dir.to_owned(), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(path_error)?;
-    let store_error = |source| StartError::Store { path: data_dir.to_owned(), source };
+pub async fn open(
+    data_dir: &Path,
+    group_commit: GroupCommit,
+    jwt_secret: Option<String>,
+) -> Result<App, StartError> {
+    let path_error = |source| StartError::Path {
+        path: data_dir.to_owned(),
+        source,
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .map_err(path_error)?;
+    let store_error = |source| StartError::Store {
+        path: data_dir.to_owned(),
+        source,
+    };
     // Opening may replay and repair for a while: not on an async thread.
     let directory = data_dir.to_owned();
     let kv = tokio::task::spawn_blocking(move || RedbKv::open(&directory)).await;
-    let kv = kv.unwrap_or_else(|error| Err(KvError::Io(error.to_string()))).map_err(|error| store_error(error.into()))?;
-    let store = Store::open(Arc::new(kv), group_commit).await.map_err(store_error)?;
+    let kv = kv
+        .unwrap_or_else(|error| Err(KvError::Io(error.to_string())))
+        .map_err(|error| store_error(error.into()))?;
+    let store = Store::open(Arc::new(kv), group_commit)
+        .await
+        .map_err(store_error)?;
     let jwt_secret = match jwt_secret {
         Some(secret) => secret,
         None => kept_secret(&data_dir.join("jwt_secret"))?,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    Ok(App::new(store, clock, Tokens::new(jwt_secret.as_bytes())?, Passwords::new()?))
+    Ok(App::new(
+        store,
+        clock,
+        Tokens::new(jwt_secret.as_bytes())?,
+        Passwords::new()?,
+    ))
 }
 
 /// The key that signs tokens, made at the first start and readable by the backend alone.
@@ -147,14 +199,25 @@ fn kept_secret(path: &Path) -> Result<String, StartError> {
         Ok(secret) => Ok(secret.trim_end().to_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let secret = random_secret("").map_err(StartError::Random)?;
-            let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
-                file.write_all(secret.as_bytes())?;
-                file.sync_all()
-            });
-            written.map_err(|source| StartError::Path { path: path.to_owned(), source })?;
+            let written = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .and_then(|mut file| {
+                    file.write_all(secret.as_bytes())?;
+                    file.sync_all()
+                });
+            written.map_err(|source| StartError::Path {
+                path: path.to_owned(),
+                source,
+            })?;
             Ok(secret)
         }
-        Err(source) => Err(StartError::Path { path: path.to_owned(), source }),
+        Err(source) => Err(StartError::Path {
+            path: path.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -162,11 +225,17 @@ fn kept_secret(path: &Path) -> Result<String, StartError> {
 fn print_password(username: &str, password: &str) {
     let mut out = io::stdout();
     // Without an output nobody can be told; `user set-password` makes another.
-    drop(writeln!(out, "first start: user {username}, password {password}").and_then(|()| out.flush()));
+    drop(
+        writeln!(out, "first start: user {username}, password {password}")
+            .and_then(|()| out.flush()),
+    );
 }
 
 async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         return std::future::pending().await;
     };
     tokio::select! {

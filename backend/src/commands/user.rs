@@ -12,8 +12,8 @@ use thiserror::Error;
 use super::serve::{StartError, open};
 use crate::app::App;
 use crate::config::{ConfigError, UserArguments, UserCommand, secret};
-use crate::flows::user::{self, NewUser, UserPatch};
 use crate::flows::FlowError;
+use crate::flows::user::{self, NewUser, UserPatch};
 use crate::store::audit::Actor;
 use crate::store::series::GroupCommit;
 use crate::wire::page::Page;
@@ -66,7 +66,15 @@ pub async fn run(arguments: UserArguments) -> Result<String, UserError> {
     match (arguments.server, token) {
         (Some(server), Some(token)) => {
             let client = Client::builder().timeout(PATIENCE).no_proxy().build()?;
-            remote(&Remote { client, server, token }, arguments.command).await
+            remote(
+                &Remote {
+                    client,
+                    server,
+                    token,
+                },
+                arguments.command,
+            )
+            .await
         }
         (Some(_), None) => Err(UserError::NoToken),
         (None, _) => {
@@ -81,7 +89,10 @@ fn password(file: Option<&PathBuf>) -> Result<String, UserError> {
         return Ok(password);
     }
     let mut text = String::new();
-    std::io::stdin().take(PASSWORD_BYTES).read_to_string(&mut text).map_err(UserError::Password)?;
+    std::io::stdin()
+        .take(PASSWORD_BYTES)
+        .read_to_string(&mut text)
+        .map_err(UserError::Password)?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
@@ -90,28 +101,62 @@ fn table(users: impl IntoIterator<Item = User>) -> String {
         .into_iter()
         .map(|user| {
             let role = crate::domain::role::Role::from(user.role).as_str();
-            format!("{}\t{role}\t{}\n", user.username, if user.disabled { "disabled" } else { "enabled" })
+            format!(
+                "{}\t{role}\t{}\n",
+                user.username,
+                if user.disabled { "disabled" } else { "enabled" }
+            )
         })
         .collect()
 }
 
 async fn local(app: &App, command: UserCommand) -> Result<String, UserError> {
     match command {
-        UserCommand::Add { username, role, password_file } => {
+        UserCommand::Add {
+            username,
+            role,
+            password_file,
+        } => {
             let Username(username) = username.parse().map_err(UserError::Name)?;
             let password = password(password_file.as_ref())?;
-            let new = NewUser { username, password, role, disabled: false };
+            let new = NewUser {
+                username,
+                password,
+                role,
+                disabled: false,
+            };
             let made = user::create(app, Actor::system(), new).await?;
-            Ok(format!("made user {} with role {}\n", made.username, made.role.as_str()))
+            Ok(format!(
+                "made user {} with role {}\n",
+                made.username,
+                made.role.as_str()
+            ))
         }
-        UserCommand::SetPassword { username, password_file } => {
-            let found = app.store.state.users.find(|user| user.username.eq_ignore_ascii_case(&username));
+        UserCommand::SetPassword {
+            username,
+            password_file,
+        } => {
+            let found = app
+                .store
+                .state
+                .users
+                .find(|user| user.username.eq_ignore_ascii_case(&username));
             let found = found.ok_or_else(|| UserError::NoUser(username.clone()))?;
-            let patch = UserPatch { password: Some(password(password_file.as_ref())?), ..UserPatch::default() };
+            let patch = UserPatch {
+                password: Some(password(password_file.as_ref())?),
+                ..UserPatch::default()
+            };
             user::update(app, Actor::system(), found.user_id, patch).await?;
             Ok(format!("{} has a new password\n", found.username))
         }
-        UserCommand::List => Ok(table(app.store.state.users.all().iter().map(|user| User::from(&**user)))),
+        UserCommand::List => Ok(table(
+            app.store
+                .state
+                .users
+                .all()
+                .iter()
+                .map(|user| User::from(&**user)),
+        )),
     }
 }
 
@@ -122,7 +167,12 @@ struct Remote {
 }
 
 impl Remote {
-    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&(impl Serialize + Sync)>) -> Result<T, UserError> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<T, UserError> {
         let url = format!("{}/api/v1{path}", self.server.trim_end_matches('/'));
         let mut request = self.client.request(method, url).bearer_auth(&self.token);
         if let Some(body) = body {
@@ -135,7 +185,9 @@ impl Remote {
         let status = response.status();
         let problem: serde_json::Value = response.json().await.unwrap_or_default();
         let detail = problem.get("detail").and_then(serde_json::Value::as_str);
-        Err(UserError::Refused(detail.map_or_else(|| status.to_string(), str::to_owned)))
+        Err(UserError::Refused(
+            detail.map_or_else(|| status.to_string(), str::to_owned),
+        ))
     }
 
     async fn users(&self) -> Result<Vec<User>, UserError> {
@@ -154,19 +206,46 @@ impl Remote {
 
 async fn remote(remote: &Remote, command: UserCommand) -> Result<String, UserError> {
     match command {
-        UserCommand::Add { username, role, password_file } => {
+        UserCommand::Add {
+            username,
+            role,
+            password_file,
+        } => {
             let username = username.parse().map_err(UserError::Name)?;
             let password = Text(password(password_file.as_ref())?);
-            let new = CreateUser { username, password, role: role.into(), disabled: None };
+            let new = CreateUser {
+                username,
+                password,
+                role: role.into(),
+                disabled: None,
+            };
             let made: User = remote.call(Method::POST, "/users", Some(&new)).await?;
-            Ok(format!("made user {} with role {}\n", made.username, role.as_str()))
+            Ok(format!(
+                "made user {} with role {}\n",
+                made.username,
+                role.as_str()
+            ))
         }
-        UserCommand::SetPassword { username, password_file } => {
+        UserCommand::SetPassword {
+            username,
+            password_file,
+        } => {
             let users = remote.users().await?;
-            let found = users.into_iter().find(|user| user.username.eq_ignore_ascii_case(&username));
+            let found = users
+                .into_iter()
+                .find(|user| user.username.eq_ignore_ascii_case(&username));
             let found = found.ok_or(UserError::NoUser(username))?;
-            let patch = UpdateUser { password: Some(Text(password(password_file.as_ref())?)), ..UpdateUser::default() };
-            let _: User = remote.call(Method::PATCH, &format!("/users/{}", found.user_id), Some(&patch)).await?;
+            let patch = UpdateUser {
+                password: Some(Text(password(password_file.as_ref())?)),
+                ..UpdateUser::default()
+            };
+            let _: User = remote
+                .call(
+                    Method::PATCH,
+                    &format!("/users/{}", found.user_id),
+                    Some(&patch),
+                )
+                .await?;
             Ok(format!("{} has a new password\n", found.username))
         }
         UserCommand::List => Ok(table(remote.users().await?)),

@@ -90,7 +90,10 @@ pub struct HostToken {
 impl HostToken {
     /// A token given out at `now`, a year long.
     pub fn new(token_id: Uuid, now: DateTime<Utc>) -> Self {
-        Self { token_id, expires_at: now + TimeDelta::seconds(HOST_TOKEN_SECONDS) }
+        Self {
+            token_id,
+            expires_at: now + TimeDelta::seconds(HOST_TOKEN_SECONDS),
+        }
     }
 }
 

@@ -85,7 +85,9 @@ pub fn status(
     listening_since: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Status {
-    let Some(last_seen_at) = last_seen_at else { return Status::Pending };
+    let Some(last_seen_at) = last_seen_at else {
+        return Status::Pending;
+    };
     let silence = now - last_seen_at.max(listening_since);
     let interval = TimeDelta::seconds(i64::from(interval_seconds));
     if silence > interval * 4 + TimeDelta::seconds(60) {
@@ -131,7 +133,11 @@ mod tests {
     #[test]
     fn status_by_silence() {
         let check = |interval, last_seen: Option<i64>, since, now, expect| {
-            assert_eq!(status(interval, last_seen.map(at), at(since), at(now)), expect, "{last_seen:?} at {now}");
+            assert_eq!(
+                status(interval, last_seen.map(at), at(since), at(now)),
+                expect,
+                "{last_seen:?} at {now}"
+            );
         };
         check(30, None, 0, 1_000_000, Status::Pending);
         check(30, Some(1000), 0, 1075, Status::Up);

@@ -15,18 +15,73 @@ pub struct Metric {
 
 /// Every metric that the agent measures by itself; others are kept as custom gauges.
 pub const CATALOG: &[Metric] = &[
-    metric("cpu_usage_percent", "%", None, "Time that the processors were not idle, of all processors together."),
-    metric("memory_usage_percent", "%", None, "Memory that is not available for new work, of all memory."),
+    metric(
+        "cpu_usage_percent",
+        "%",
+        None,
+        "Time that the processors were not idle, of all processors together.",
+    ),
+    metric(
+        "memory_usage_percent",
+        "%",
+        None,
+        "Memory that is not available for new work, of all memory.",
+    ),
     metric("swap_usage_percent", "%", None, "Swap in use, of all swap."),
-    metric("disk_usage_percent", "%", Some("mount point"), "Space used, of the space that users may fill, as df says it."),
-    metric("load1", "1", None, "Mean number of runnable or blocked tasks over 1 minute."),
-    metric("load5", "1", None, "Mean number of runnable or blocked tasks over 5 minutes."),
-    metric("load15", "1", None, "Mean number of runnable or blocked tasks over 15 minutes."),
-    metric("uptime_seconds", "s", None, "Time since the machine started."),
-    metric("network_receive_bytes_per_second", "By/s", Some("interface"), "Bytes received, per second."),
-    metric("network_transmit_bytes_per_second", "By/s", Some("interface"), "Bytes sent, per second."),
-    metric("disk_read_bytes_per_second", "By/s", Some("device"), "Bytes read from the device, per second."),
-    metric("disk_write_bytes_per_second", "By/s", Some("device"), "Bytes written to the device, per second."),
+    metric(
+        "disk_usage_percent",
+        "%",
+        Some("mount point"),
+        "Space used, of the space that users may fill, as df says it.",
+    ),
+    metric(
+        "load1",
+        "1",
+        None,
+        "Mean number of runnable or blocked tasks over 1 minute.",
+    ),
+    metric(
+        "load5",
+        "1",
+        None,
+        "Mean number of runnable or blocked tasks over 5 minutes.",
+    ),
+    metric(
+        "load15",
+        "1",
+        None,
+        "Mean number of runnable or blocked tasks over 15 minutes.",
+    ),
+    metric(
+        "uptime_seconds",
+        "s",
+        None,
+        "Time since the machine started.",
+    ),
+    metric(
+        "network_receive_bytes_per_second",
+        "By/s",
+        Some("interface"),
+        "Bytes received, per second.",
+    ),
+    metric(
+        "network_transmit_bytes_per_second",
+        "By/s",
+        Some("interface"),
+        "Bytes sent, per second.",
+    ),
+    metric(
+        "disk_read_bytes_per_second",
+        "By/s",
+        Some("device"),
+        "Bytes read from the device, per second.",
+    ),
+    metric(
+        "disk_write_bytes_per_second",
+        "By/s",
+        Some("device"),
+        "Bytes written to the device, per second.",
+    ),
     metric("process_count", "1", None, "Number of processes."),
 ];
 
@@ -36,7 +91,12 @@ const fn metric(
     instance: Option<&'static str>,
     description: &'static str,
 ) -> Metric {
-    Metric { name, unit, instance, description }
+    Metric {
+        name,
+        unit,
+        instance,
+        description,
+    }
 }
 
 /// The catalogue's entry for `name`.

@@ -98,7 +98,10 @@ pub fn split_by_time(points: Vec<Point>, now: i64) -> (Vec<Point>, Vec<Rejected>
         } else {
             return true;
         };
-        rejected.push(Rejected { at: point.at, reason });
+        rejected.push(Rejected {
+            at: point.at,
+            reason,
+        });
         false
     });
     (points, rejected)
@@ -133,23 +136,47 @@ mod tests {
     use super::*;
 
     fn point(at: i64, values: &[Option<f64>]) -> Point {
-        Point { at, values: values.to_vec() }
+        Point {
+            at,
+            values: values.to_vec(),
+        }
     }
 
     #[test]
     fn late_and_future_points_are_named() {
         let now = 10_000_000;
-        let times = [now, now + 300, now + 301, now - POINT_AGE_SECONDS, now - POINT_AGE_SECONDS - 1, i64::MIN, i64::MAX];
+        let times = [
+            now,
+            now + 300,
+            now + 301,
+            now - POINT_AGE_SECONDS,
+            now - POINT_AGE_SECONDS - 1,
+            i64::MIN,
+            i64::MAX,
+        ];
         let (kept, rejected) = split_by_time(times.iter().map(|at| point(*at, &[])).collect(), now);
-        assert_eq!(kept.iter().map(|point| point.at).collect::<Vec<_>>(), [now, now + 300, now - POINT_AGE_SECONDS]);
+        assert_eq!(
+            kept.iter().map(|point| point.at).collect::<Vec<_>>(),
+            [now, now + 300, now - POINT_AGE_SECONDS]
+        );
         assert_eq!(rejected.len(), 4);
         assert!(rejected[0].reason.contains("ahead") && rejected[1].reason.contains("older"));
     }
 
     #[test]
     fn seconds_merge_and_the_first_value_wins() {
-        let mut points = vec![point(20, &[Some(1.0), None]), point(10, &[Some(5.0), None]), point(20, &[Some(2.0), Some(3.0)])];
+        let mut points = vec![
+            point(20, &[Some(1.0), None]),
+            point(10, &[Some(5.0), None]),
+            point(20, &[Some(2.0), Some(3.0)]),
+        ];
         assert_eq!(merge_seconds(&mut points), 1);
-        assert_eq!(points, [point(10, &[Some(5.0), None]), point(20, &[Some(1.0), Some(3.0)])]);
+        assert_eq!(
+            points,
+            [
+                point(10, &[Some(5.0), None]),
+                point(20, &[Some(1.0), Some(3.0)])
+            ]
+        );
     }
 }

@@ -58,13 +58,18 @@ pub const MAX_POINTS: i64 = 10_000;
 pub const MAX_AUTO_POINTS: i64 = 1_000;
 
 /// Steps that people read easily, in seconds.
-const STEPS_SECONDS: [i64; 18] =
-    [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 604_800];
+const STEPS_SECONDS: [i64; 18] = [
+    1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400,
+    604_800,
+];
 
 /// The smallest easy step that keeps `[from, to)` within [`MAX_AUTO_POINTS`] and is not finer than the data.
 pub fn auto_step(from: i64, to: i64, interval_seconds: i64) -> i64 {
     let least = interval_seconds.max((to - from) / (MAX_AUTO_POINTS - 1) + 1);
-    STEPS_SECONDS.into_iter().find(|step| *step >= least).unwrap_or(least)
+    STEPS_SECONDS
+        .into_iter()
+        .find(|step| *step >= least)
+        .unwrap_or(least)
 }
 
 /// The grid of one trend: buckets that start at multiples of `step` and cover `[from, to)`.
@@ -115,8 +120,15 @@ struct Bucket {
     values: Vec<f64>,
 }
 
-const EMPTY: Bucket =
-    Bucket { count: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY, last_at: i64::MIN, last: 0.0, values: Vec::new() };
+const EMPTY: Bucket = Bucket {
+    count: 0,
+    sum: 0.0,
+    min: f64::INFINITY,
+    max: f64::NEG_INFINITY,
+    last_at: i64::MIN,
+    last: 0.0,
+    values: Vec::new(),
+};
 
 /// Gathers points into a grid, from one series or several.
 #[derive(Clone, Debug)]
@@ -129,13 +141,25 @@ pub struct Buckets {
 impl Buckets {
     /// An empty grid, ready for the given aggregates; single values are kept only where a percentile asks for them.
     pub fn new(grid: Grid, aggregates: &[Aggregate]) -> Self {
-        let keeps_values = aggregates.iter().any(|aggregate| aggregate.quantile().is_some());
-        Self { grid, keeps_values, buckets: vec![EMPTY; grid.len()] }
+        let keeps_values = aggregates
+            .iter()
+            .any(|aggregate| aggregate.quantile().is_some());
+        Self {
+            grid,
+            keeps_values,
+            buckets: vec![EMPTY; grid.len()],
+        }
     }
 
     /// Adds one point; one outside the grid's range is left out.
     pub fn push(&mut self, at: i64, value: f64) {
-        let Some(bucket) = self.grid.bucket(at).and_then(|index| self.buckets.get_mut(index)) else { return };
+        let Some(bucket) = self
+            .grid
+            .bucket(at)
+            .and_then(|index| self.buckets.get_mut(index))
+        else {
+            return;
+        };
         bucket.count += 1;
         bucket.sum += value;
         bucket.min = bucket.min.min(value);
@@ -155,7 +179,10 @@ impl Buckets {
 
     /// One value for each bucket; an empty bucket has none.
     pub fn aggregate(&mut self, aggregate: Aggregate) -> Vec<Option<f64>> {
-        self.buckets.iter_mut().map(|bucket| bucket.aggregate(aggregate)).collect()
+        self.buckets
+            .iter_mut()
+            .map(|bucket| bucket.aggregate(aggregate))
+            .collect()
     }
 }
 
@@ -174,7 +201,9 @@ impl Bucket {
             Aggregate::Count => count,
             Aggregate::Last => self.last,
             Aggregate::P50 | Aggregate::P95 | Aggregate::P99 => {
-                return aggregate.quantile().and_then(|quantile| percentile(&mut self.values, quantile));
+                return aggregate
+                    .quantile()
+                    .and_then(|quantile| percentile(&mut self.values, quantile));
             }
         })
     }
@@ -196,16 +225,43 @@ mod tests {
 
     #[test]
     fn buckets_start_at_multiples_of_the_step() {
-        let grid = Grid { from: 95, to: 301, step: 60 };
+        let grid = Grid {
+            from: 95,
+            to: 301,
+            step: 60,
+        };
         assert_eq!(grid.starts().collect::<Vec<_>>(), [60, 120, 180, 240, 300]);
-        assert_eq!(Grid { from: 120, to: 240, step: 60 }.starts().collect::<Vec<_>>(), [120, 180]);
+        assert_eq!(
+            Grid {
+                from: 120,
+                to: 240,
+                step: 60
+            }
+            .starts()
+            .collect::<Vec<_>>(),
+            [120, 180]
+        );
     }
 
     #[test]
     fn aggregates() {
         let check = |aggregate, expect: &[Option<f64>]| {
-            let mut buckets = Buckets::new(Grid { from: 0, to: 180, step: 60 }, &[aggregate]);
-            for (at, value) in [(30, 4.0), (0, 1.0), (59, 2.0), (120, -3.0), (180, 99.0), (-1, 99.0)] {
+            let mut buckets = Buckets::new(
+                Grid {
+                    from: 0,
+                    to: 180,
+                    step: 60,
+                },
+                &[aggregate],
+            );
+            for (at, value) in [
+                (30, 4.0),
+                (0, 1.0),
+                (59, 2.0),
+                (120, -3.0),
+                (180, 99.0),
+                (-1, 99.0),
+            ] {
                 buckets.push(at, value);
             }
             assert_eq!(buckets.aggregate(aggregate), expect, "{aggregate:?}");

@@ -118,10 +118,22 @@ pub struct Reservation {
 impl LoginLimiter {
     /// Counts an attempt on `account` from `address` at `now` (Unix seconds), or says in how many seconds
     /// the next one may be made. A refused attempt is not counted.
-    pub fn reserve(&mut self, account: &str, address: IpAddr, now: i64) -> Result<Reservation, u64> {
+    pub fn reserve(
+        &mut self,
+        account: &str,
+        address: IpAddr,
+        now: i64,
+    ) -> Result<Reservation, u64> {
         let account = account.to_lowercase();
-        let keys = [Key::AccountAndAddress(account.clone(), address), Key::Address(address), Key::Account(account)];
-        let wait = keys.iter().filter_map(|key| self.wait_seconds(key, now)).max();
+        let keys = [
+            Key::AccountAndAddress(account.clone(), address),
+            Key::Address(address),
+            Key::Account(account),
+        ];
+        let wait = keys
+            .iter()
+            .filter_map(|key| self.wait_seconds(key, now))
+            .max();
         if let Some(wait) = wait {
             return Err(wait);
         }
@@ -129,7 +141,8 @@ impl LoginLimiter {
             self.attempts.entry(key.clone()).or_default().push_back(now);
         }
         if self.attempts.len() > self.sweep_at.max(KEYS_BEFORE_SWEEP) {
-            self.attempts.retain(|key, times| times.back().is_some_and(|last| now - last < key.limit().1));
+            self.attempts
+                .retain(|key, times| times.back().is_some_and(|last| now - last < key.limit().1));
             self.sweep_at = self.attempts.len() * 2;
         }
         Ok(Reservation { keys, at: now })
@@ -180,7 +193,8 @@ mod tests {
             rotated_at: at(1000),
             created_at: at(0),
         };
-        let check = |generation, now, expect| assert_eq!(session.rotate(generation, at(now)), expect);
+        let check =
+            |generation, now, expect| assert_eq!(session.rotate(generation, at(now)), expect);
         check(7, 1001, Rotation::Advance);
         check(6, 1010, Rotation::Repeat);
         check(6, 1011, Rotation::Reused);
@@ -188,8 +202,14 @@ mod tests {
         check(8, 1001, Rotation::Reused);
         check(u32::MAX, 1001, Rotation::Reused);
         check(7, 1000 + SESSION_IDLE_SECONDS, Rotation::Expired);
-        let refreshed = Session { rotated_at: at(SESSION_ABSOLUTE_SECONDS - 1), ..session.clone() };
-        assert_eq!(refreshed.rotate(7, at(SESSION_ABSOLUTE_SECONDS)), Rotation::Expired);
+        let refreshed = Session {
+            rotated_at: at(SESSION_ABSOLUTE_SECONDS - 1),
+            ..session.clone()
+        };
+        assert_eq!(
+            refreshed.rotate(7, at(SESSION_ABSOLUTE_SECONDS)),
+            Rotation::Expired
+        );
     }
 
     fn address(last: u8) -> IpAddr {
@@ -203,16 +223,27 @@ mod tests {
             assert!(limiter.reserve("Ann", address(1), second).is_ok());
         }
         assert_eq!(limiter.reserve("ann", address(1), 10).err(), Some(290));
-        assert!(limiter.reserve("bob", address(1), 10).is_ok(), "another account is not blocked");
-        assert!(limiter.reserve("ann", address(2), 10).is_ok(), "another address is not blocked");
-        assert!(limiter.reserve("ann", address(1), 300).is_ok(), "the window slides");
+        assert!(
+            limiter.reserve("bob", address(1), 10).is_ok(),
+            "another account is not blocked"
+        );
+        assert!(
+            limiter.reserve("ann", address(2), 10).is_ok(),
+            "another address is not blocked"
+        );
+        assert!(
+            limiter.reserve("ann", address(1), 300).is_ok(),
+            "the window slides"
+        );
     }
 
     #[test]
     fn success_releases() {
         let mut limiter = LoginLimiter::default();
         for second in 0..50 {
-            let reservation = limiter.reserve("ann", address(1), second).map_err(|wait| format!("waits {wait}"));
+            let reservation = limiter
+                .reserve("ann", address(1), second)
+                .map_err(|wait| format!("waits {wait}"));
             limiter.release(&reservation.unwrap());
         }
         assert!(limiter.attempts.is_empty());
@@ -222,11 +253,19 @@ mod tests {
     fn one_address_and_one_account_have_limits_of_their_own() {
         let mut limiter = LoginLimiter::default();
         for number in 0..100 {
-            assert!(limiter.reserve(&format!("user{number}"), address(1), 0).is_ok());
+            assert!(
+                limiter
+                    .reserve(&format!("user{number}"), address(1), 0)
+                    .is_ok()
+            );
         }
         assert!(limiter.reserve("ann", address(1), 0).is_err());
         for number in 0..100 {
-            assert!(limiter.reserve("ann", IpAddr::from([10, 0, 1, number]), 0).is_ok());
+            assert!(
+                limiter
+                    .reserve("ann", IpAddr::from([10, 0, 1, number]), 0)
+                    .is_ok()
+            );
         }
         assert_eq!(limiter.reserve("ann", address(9), 100).err(), Some(3500));
     }

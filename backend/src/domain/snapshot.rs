@@ -53,11 +53,13 @@ pub fn hash(sections: &Sections) -> String {
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing into a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 #[cfg(test)]
@@ -66,7 +68,9 @@ mod tests {
 
     #[test]
     fn canonical_hash() {
-        let sections: Sections = serde_json::from_str(r#"{"os":{"kernel":"6.1"},"environment":{"B":"2","A":"ä"}}"#).unwrap();
+        let sections: Sections =
+            serde_json::from_str(r#"{"os":{"kernel":"6.1"},"environment":{"B":"2","A":"ä"}}"#)
+                .unwrap();
         let canonical = r#"{"environment":{"A":"ä","B":"2"},"os":{"kernel":"6.1"}}"#;
         assert_eq!(hash(&sections), hex(&Sha256::digest(canonical.as_bytes())));
     }

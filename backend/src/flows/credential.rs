@@ -9,7 +9,9 @@ use uuid::Uuid;
 use super::token::{Kind, random_secret};
 use super::{Caller, FlowError, note, sha256_hex};
 use crate::app::App;
-use crate::domain::credential::{API_TOKEN_MAX_SECONDS, API_TOKEN_SECONDS, ApiToken, EnrollmentKey};
+use crate::domain::credential::{
+    API_TOKEN_MAX_SECONDS, API_TOKEN_SECONDS, ApiToken, EnrollmentKey,
+};
 use crate::domain::id;
 use crate::domain::role::Role;
 use crate::store::audit::Actor;
@@ -34,16 +36,38 @@ pub async fn create_api_token(
     }
     let expires_at = expires_at.unwrap_or(now + TimeDelta::seconds(API_TOKEN_SECONDS));
     if expires_at <= now || expires_at - now > TimeDelta::seconds(API_TOKEN_MAX_SECONDS) {
-        return Err(FlowError::invalid("expires_at", "must be in the future and at most ten years away"));
+        return Err(FlowError::invalid(
+            "expires_at",
+            "must be in the future and at most ten years away",
+        ));
     }
-    let token =
-        ApiToken { token_id: id::new(now), user_id: caller.principal.user.user_id, name, role, expires_at, created_at: now };
-    let secret = app.tokens.issue(Kind::Api, token.user_id, token.token_id, now, expires_at).map_err(|_| FlowError::Busy)?;
-    app.store.state.change(|change| {
-        note(change, now, caller.actor(), "api_token.create", Some(token.token_id), &token.name);
-        change.put(token.clone());
-        Ok((token, secret))
-    }).await
+    let token = ApiToken {
+        token_id: id::new(now),
+        user_id: caller.principal.user.user_id,
+        name,
+        role,
+        expires_at,
+        created_at: now,
+    };
+    let secret = app
+        .tokens
+        .issue(Kind::Api, token.user_id, token.token_id, now, expires_at)
+        .map_err(|_| FlowError::Busy)?;
+    app.store
+        .state
+        .change(|change| {
+            note(
+                change,
+                now,
+                caller.actor(),
+                "api_token.create",
+                Some(token.token_id),
+                &token.name,
+            );
+            change.put(token.clone());
+            Ok((token, secret))
+        })
+        .await
 }
 
 /// Revokes one of the caller's API tokens.
@@ -52,13 +76,27 @@ pub async fn create_api_token(
 /// [`FlowError::NotFound`], also for another's.
 pub async fn delete_api_token(app: &App, caller: &Caller, token_id: Uuid) -> Result<(), FlowError> {
     let now = app.clock.now();
-    app.store.state.change(|change| {
-        let token = change.state.api_tokens.get(token_id).filter(|token| token.user_id == caller.principal.user.user_id);
-        let token = token.ok_or(FlowError::NotFound("API token"))?;
-        change.delete::<ApiToken>(token_id);
-        note(change, now, caller.actor(), "api_token.delete", Some(token_id), &token.name);
-        Ok(())
-    }).await
+    app.store
+        .state
+        .change(|change| {
+            let token = change
+                .state
+                .api_tokens
+                .get(token_id)
+                .filter(|token| token.user_id == caller.principal.user.user_id);
+            let token = token.ok_or(FlowError::NotFound("API token"))?;
+            change.delete::<ApiToken>(token_id);
+            note(
+                change,
+                now,
+                caller.actor(),
+                "api_token.delete",
+                Some(token_id),
+                &token.name,
+            );
+            Ok(())
+        })
+        .await
 }
 
 /// The caller's API tokens, oldest first.
@@ -84,7 +122,11 @@ pub struct NewEnrollmentKey {
 ///
 /// # Errors
 /// [`FlowError::Invalid`] for an end in the past.
-pub async fn create_enrollment_key(app: &App, caller: &Caller, new: NewEnrollmentKey) -> Result<(EnrollmentKey, String), FlowError> {
+pub async fn create_enrollment_key(
+    app: &App,
+    caller: &Caller,
+    new: NewEnrollmentKey,
+) -> Result<(EnrollmentKey, String), FlowError> {
     let now = app.clock.now();
     if new.expires_at.is_some_and(|end| end <= now) {
         return Err(FlowError::invalid("expires_at", "must be in the future"));
@@ -94,7 +136,12 @@ pub async fn create_enrollment_key(app: &App, caller: &Caller, new: NewEnrollmen
     Ok((key, secret))
 }
 
-async fn keep_enrollment_key(app: &App, actor: Actor, new: NewEnrollmentKey, secret: &str) -> Result<EnrollmentKey, FlowError> {
+async fn keep_enrollment_key(
+    app: &App,
+    actor: Actor,
+    new: NewEnrollmentKey,
+    secret: &str,
+) -> Result<EnrollmentKey, FlowError> {
     let now = app.clock.now();
     let key = EnrollmentKey {
         key_id: id::new(now),
@@ -106,11 +153,21 @@ async fn keep_enrollment_key(app: &App, actor: Actor, new: NewEnrollmentKey, sec
         uses: 0,
         created_at: now,
     };
-    app.store.state.change(|change| {
-        note(change, now, actor, "enrollment_key.create", Some(key.key_id), &key.name);
-        change.put(key.clone());
-        Ok(key)
-    }).await
+    app.store
+        .state
+        .change(|change| {
+            note(
+                change,
+                now,
+                actor,
+                "enrollment_key.create",
+                Some(key.key_id),
+                &key.name,
+            );
+            change.put(key.clone());
+            Ok(key)
+        })
+        .await
 }
 
 /// Sees to it that the key given at start is there.
@@ -119,11 +176,25 @@ async fn keep_enrollment_key(app: &App, actor: Actor, new: NewEnrollmentKey, sec
 /// [`FlowError::Invalid`] for one that is too short to be safe.
 pub async fn ensure_enrollment_key(app: &App, secret: &str) -> Result<(), FlowError> {
     if secret.len() < ENROLLMENT_KEY_MIN_BYTES {
-        return Err(FlowError::invalid("enrollment_key", format!("must have at least {ENROLLMENT_KEY_MIN_BYTES} characters")));
+        return Err(FlowError::invalid(
+            "enrollment_key",
+            format!("must have at least {ENROLLMENT_KEY_MIN_BYTES} characters"),
+        ));
     }
     let hash = sha256_hex(secret);
-    if app.store.state.enrollment_keys.find(|key| key.key_sha256 == hash).is_none() {
-        let new = NewEnrollmentKey { name: "given at start".to_owned(), expires_at: None, max_uses: None, labels: BTreeMap::new() };
+    if app
+        .store
+        .state
+        .enrollment_keys
+        .find(|key| key.key_sha256 == hash)
+        .is_none()
+    {
+        let new = NewEnrollmentKey {
+            name: "given at start".to_owned(),
+            expires_at: None,
+            max_uses: None,
+            labels: BTreeMap::new(),
+        };
         keep_enrollment_key(app, Actor::system(), new, secret).await?;
     }
     Ok(())
@@ -133,12 +204,30 @@ pub async fn ensure_enrollment_key(app: &App, secret: &str) -> Result<(), FlowEr
 ///
 /// # Errors
 /// [`FlowError::NotFound`].
-pub async fn delete_enrollment_key(app: &App, caller: &Caller, key_id: Uuid) -> Result<(), FlowError> {
+pub async fn delete_enrollment_key(
+    app: &App,
+    caller: &Caller,
+    key_id: Uuid,
+) -> Result<(), FlowError> {
     let now = app.clock.now();
-    app.store.state.change(|change| {
-        let key = change.state.enrollment_keys.get(key_id).ok_or(FlowError::NotFound("enrolment key"))?;
-        change.delete::<EnrollmentKey>(key_id);
-        note(change, now, caller.actor(), "enrollment_key.delete", Some(key_id), &key.name);
-        Ok(())
-    }).await
+    app.store
+        .state
+        .change(|change| {
+            let key = change
+                .state
+                .enrollment_keys
+                .get(key_id)
+                .ok_or(FlowError::NotFound("enrolment key"))?;
+            change.delete::<EnrollmentKey>(key_id);
+            note(
+                change,
+                now,
+                caller.actor(),
+                "enrollment_key.delete",
+                Some(key_id),
+                &key.name,
+            );
+            Ok(())
+        })
+        .await
 }

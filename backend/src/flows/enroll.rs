@@ -38,73 +38,117 @@ pub struct Enrolled {
 /// The key behind a bearer, if it is one of ours.
 pub fn find_key(app: &App, secret: &str) -> Option<Arc<EnrollmentKey>> {
     let hash = sha256_hex(secret);
-    app.store.state.enrollment_keys.find(|key| key.key_sha256 == hash)
+    app.store
+        .state
+        .enrollment_keys
+        .find(|key| key.key_sha256 == hash)
 }
 
 /// Enrols a host, or enrols it again: then it stays the same host, and its old tokens stop working.
 ///
 /// # Errors
 /// [`FlowError::Unauthenticated`] when the key has expired or is used up. `max_uses` holds under parallel use.
-pub async fn enroll(app: &App, key_id: Uuid, introduction: Introduction, address: &str) -> Result<Enrolled, FlowError> {
+pub async fn enroll(
+    app: &App,
+    key_id: Uuid,
+    introduction: Introduction,
+    address: &str,
+) -> Result<Enrolled, FlowError> {
     let now = app.clock.now();
     let kept = HostToken::new(id::new(now), now);
-    let host_id = app.store.state.change(|change| {
-        let state = change.state;
-        let key = state.enrollment_keys.get(key_id).ok_or(FlowError::Unauthenticated)?;
-        let known = state.hosts.find(|host| host.install_id == introduction.install_id);
-        key.check(now, known.is_none()).map_err(|reason| {
-            tracing::warn!(key = %key.name, %reason, "enrolment refused");
-            FlowError::Unauthenticated
-        })?;
-        let actor = Actor {
-            kind: "enrollment_key".to_owned(),
-            id: Some(key_id),
-            name: key.name.clone(),
-            address: Some(address.to_owned()),
-        };
-        let host = match known {
-            Some(known) => {
-                let mut host = (*known).clone();
-                host.tokens = vec![kept.clone()];
-                host.agent_version = introduction.agent_version;
-                note(change, now, actor, "host.enroll_again", Some(host.host_id), host.name());
-                host
-            }
-            None => {
-                change.put(EnrollmentKey { uses: key.uses + 1, ..(*key).clone() });
-                let host = Host {
-                    host_id: id::new(now),
-                    number: change.next_host_number(),
-                    install_id: introduction.install_id,
-                    given_name: None,
-                    labels: key.labels.clone(),
-                    facts: Facts {
-                        hostname: introduction.hostname,
-                        machine_id: introduction.machine_id,
-                        ..Facts::default()
-                    },
-                    agent_version: introduction.agent_version,
-                    interval_seconds: DEFAULT_INTERVAL_SECONDS,
-                    snapshot_interval_seconds: DEFAULT_SNAPSHOT_INTERVAL_SECONDS,
-                    enrolled_at: now,
-                    tokens: vec![kept.clone()],
-                    snapshot: None,
-                };
-                note(change, now, actor, "host.enroll", Some(host.host_id), host.name());
-                host
-            }
-        };
-        tracing::info!(host = host.name(), host_id = %host.host_id, "host enrolled");
-        let host_id = host.host_id;
-        change.put(host);
-        Ok::<_, FlowError>(host_id)
-    }).await?;
+    let host_id = app
+        .store
+        .state
+        .change(|change| {
+            let state = change.state;
+            let key = state
+                .enrollment_keys
+                .get(key_id)
+                .ok_or(FlowError::Unauthenticated)?;
+            let known = state
+                .hosts
+                .find(|host| host.install_id == introduction.install_id);
+            key.check(now, known.is_none()).map_err(|reason| {
+                tracing::warn!(key = %key.name, %reason, "enrolment refused");
+                FlowError::Unauthenticated
+            })?;
+            let actor = Actor {
+                kind: "enrollment_key".to_owned(),
+                id: Some(key_id),
+                name: key.name.clone(),
+                address: Some(address.to_owned()),
+            };
+            let host = match known {
+                Some(known) => {
+                    let mut host = (*known).clone();
+                    host.tokens = vec![kept.clone()];
+                    host.agent_version = introduction.agent_version;
+                    note(
+                        change,
+                        now,
+                        actor,
+                        "host.enroll_again",
+                        Some(host.host_id),
+                        host.name(),
+                    );
+                    host
+                }
+                None => {
+                    change.put(EnrollmentKey {
+                        uses: key.uses + 1,
+                        ..(*key).clone()
+                    });
+                    let host = Host {
+                        host_id: id::new(now),
+                        number: change.next_host_number(),
+                        install_id: introduction.install_id,
+                        given_name: None,
+                        labels: key.labels.clone(),
+                        facts: Facts {
+                            hostname: introduction.hostname,
+                            machine_id: introduction.machine_id,
+                            ..Facts::default()
+                        },
+                        agent_version: introduction.agent_version,
+                        interval_seconds: DEFAULT_INTERVAL_SECONDS,
+                        snapshot_interval_seconds: DEFAULT_SNAPSHOT_INTERVAL_SECONDS,
+                        enrolled_at: now,
+                        tokens: vec![kept.clone()],
+                        snapshot: None,
+                    };
+                    note(
+                        change,
+                        now,
+                        actor,
+                        "host.enroll",
+                        Some(host.host_id),
+                        host.name(),
+                    );
+                    host
+                }
+            };
+            tracing::info!(host = host.name(), host_id = %host.host_id, "host enrolled");
+            let host_id = host.host_id;
+            change.put(host);
+            Ok::<_, FlowError>(host_id)
+        })
+        .await?;
     enrolled(app, host_id, kept)
 }
 
 fn enrolled(app: &App, host_id: Uuid, kept: HostToken) -> Result<Enrolled, FlowError> {
-    let token = app.tokens.issue(Kind::Host, host_id, kept.token_id, app.clock.now(), kept.expires_at);
-    Ok(Enrolled { host_id, token: token.map_err(|_| FlowError::Busy)?, kept })
+    let token = app.tokens.issue(
+        Kind::Host,
+        host_id,
+        kept.token_id,
+        app.clock.now(),
+        kept.expires_at,
+    );
+    Ok(Enrolled {
+        host_id,
+        token: token.map_err(|_| FlowError::Busy)?,
+        kept,
+    })
 }
 
 /// Gives a host a fresh token. The one it used stays valid until the next renewal, in case the answer is lost.
@@ -114,16 +158,35 @@ fn enrolled(app: &App, host_id: Uuid, kept: HostToken) -> Result<Enrolled, FlowE
 pub async fn renew(app: &App, host_id: Uuid, used: Uuid) -> Result<Enrolled, FlowError> {
     let now = app.clock.now();
     let kept = HostToken::new(id::new(now), now);
-    app.store.state.change(|change| {
-        let host = change.state.hosts.get(host_id).ok_or(FlowError::NotFound("host"))?;
-        let mut host = (*host).clone();
-        host.tokens.retain(|token| token.token_id == used);
-        host.tokens.push(kept.clone());
-        let actor = Actor { kind: "host".to_owned(), id: Some(host_id), name: host.name().to_owned(), address: None };
-        note(change, now, actor, "host.renew_token", Some(host_id), host.name());
-        change.put(host);
-        Ok::<_, FlowError>(())
-    }).await?;
+    app.store
+        .state
+        .change(|change| {
+            let host = change
+                .state
+                .hosts
+                .get(host_id)
+                .ok_or(FlowError::NotFound("host"))?;
+            let mut host = (*host).clone();
+            host.tokens.retain(|token| token.token_id == used);
+            host.tokens.push(kept.clone());
+            let actor = Actor {
+                kind: "host".to_owned(),
+                id: Some(host_id),
+                name: host.name().to_owned(),
+                address: None,
+            };
+            note(
+                change,
+                now,
+                actor,
+                "host.renew_token",
+                Some(host_id),
+                host.name(),
+            );
+            change.put(host);
+            Ok::<_, FlowError>(())
+        })
+        .await?;
     enrolled(app, host_id, kept)
 }
 
@@ -134,13 +197,27 @@ pub async fn renew(app: &App, host_id: Uuid, used: Uuid) -> Result<Enrolled, Flo
 pub async fn reissue(app: &App, caller: &Caller, host_id: Uuid) -> Result<Enrolled, FlowError> {
     let now = app.clock.now();
     let kept = HostToken::new(id::new(now), now);
-    app.store.state.change(|change| {
-        let host = change.state.hosts.get(host_id).ok_or(FlowError::NotFound("host"))?;
-        let mut host = (*host).clone();
-        host.tokens = vec![kept.clone()];
-        note(change, now, caller.actor(), "host.issue_token", Some(host_id), host.name());
-        change.put(host);
-        Ok::<_, FlowError>(())
-    }).await?;
+    app.store
+        .state
+        .change(|change| {
+            let host = change
+                .state
+                .hosts
+                .get(host_id)
+                .ok_or(FlowError::NotFound("host"))?;
+            let mut host = (*host).clone();
+            host.tokens = vec![kept.clone()];
+            note(
+                change,
+                now,
+                caller.actor(),
+                "host.issue_token",
+                Some(host_id),
+                host.name(),
+            );
+            change.put(host);
+            Ok::<_, FlowError>(())
+        })
+        .await?;
     enrolled(app, host_id, kept)
 }

@@ -21,16 +21,31 @@ pub async fn update(
     labels: Option<BTreeMap<String, String>>,
 ) -> Result<Arc<Host>, FlowError> {
     let now = app.clock.now();
-    app.store.state.change(|change| {
-        let mut host = (*change.state.hosts.get(host_id).ok_or(FlowError::NotFound("host"))?).clone();
-        if let Some(name) = name {
-            host.given_name = Some(name).filter(|name| !name.is_empty());
-        }
-        host.labels = labels.unwrap_or(host.labels);
-        note(change, now, caller.actor(), "host.update", Some(host_id), host.name());
-        change.put(host.clone());
-        Ok(Arc::new(host))
-    }).await
+    app.store
+        .state
+        .change(|change| {
+            let mut host = (*change
+                .state
+                .hosts
+                .get(host_id)
+                .ok_or(FlowError::NotFound("host"))?)
+            .clone();
+            if let Some(name) = name {
+                host.given_name = Some(name).filter(|name| !name.is_empty());
+            }
+            host.labels = labels.unwrap_or(host.labels);
+            note(
+                change,
+                now,
+                caller.actor(),
+                "host.update",
+                Some(host_id),
+                host.name(),
+            );
+            change.put(host.clone());
+            Ok(Arc::new(host))
+        })
+        .await
 }
 
 /// Removes a host with everything that is kept of it; its token stops working at once.
@@ -39,12 +54,27 @@ pub async fn update(
 /// [`FlowError::NotFound`].
 pub async fn delete(app: &App, caller: &Caller, host_id: Uuid) -> Result<(), FlowError> {
     let now = app.clock.now();
-    let number = app.store.state.change(|change| {
-        let host = change.state.hosts.get(host_id).ok_or(FlowError::NotFound("host"))?;
-        change.delete_host(&host);
-        note(change, now, caller.actor(), "host.delete", Some(host_id), host.name());
-        Ok::<_, FlowError>(host.number)
-    }).await?;
+    let number = app
+        .store
+        .state
+        .change(|change| {
+            let host = change
+                .state
+                .hosts
+                .get(host_id)
+                .ok_or(FlowError::NotFound("host"))?;
+            change.delete_host(&host);
+            note(
+                change,
+                now,
+                caller.actor(),
+                "host.delete",
+                Some(host_id),
+                host.name(),
+            );
+            Ok::<_, FlowError>(host.number)
+        })
+        .await?;
     app.store.series.forget(number);
     app.store.state.purge_deleted_hosts().await?;
     Ok(())

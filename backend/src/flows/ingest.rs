@@ -42,8 +42,13 @@ pub struct Ingested {
 /// store's. Sending the report again is safe.
 pub async fn ingest(app: &App, host: &Host, report: Report) -> Result<Ingested, FlowError> {
     let now = app.clock.now();
-    if report.install_id.is_some_and(|install_id| install_id != host.install_id) {
-        return Err(FlowError::Conflict("the report is of another install than the token"));
+    if report
+        .install_id
+        .is_some_and(|install_id| install_id != host.install_id)
+    {
+        return Err(FlowError::Conflict(
+            "the report is of another install than the token",
+        ));
     }
     let Report { series, points, .. } = report;
     let (mut points, rejected) = split_by_time(points, now.timestamp());
@@ -51,33 +56,72 @@ pub async fn ingest(app: &App, host: &Host, report: Report) -> Result<Ingested, 
     let mut appended = if points.is_empty() {
         Appended::default()
     } else {
-        let post = Post { host: host.number, received_at: now.timestamp(), series, points };
-        app.store.series.append(post).await.map_err(|error| match error {
-            AppendError::TooManySeries => FlowError::invalid("series", error),
-            AppendError::Kv(error) => FlowError::Store(error),
-        })?
+        let post = Post {
+            host: host.number,
+            received_at: now.timestamp(),
+            series,
+            points,
+        };
+        app.store
+            .series
+            .append(post)
+            .await
+            .map_err(|error| match error {
+                AppendError::TooManySeries => FlowError::invalid("series", error),
+                AppendError::Kv(error) => FlowError::Store(error),
+            })?
     };
     appended.duplicates += merged;
-    let report = Report { series: Vec::new(), points: Vec::new(), ..report };
+    let report = Report {
+        series: Vec::new(),
+        points: Vec::new(),
+        ..report
+    };
     let snapshot = keep_facts_and_snapshot(app, host.host_id, report).await?;
     app.store.series.touch(host.number, now.timestamp());
-    Ok(Ingested { appended, rejected, snapshot })
+    Ok(Ingested {
+        appended,
+        rejected,
+        snapshot,
+    })
 }
 
 /// Writes the host's record only when something of it changed: most reports cost no commit here.
-async fn keep_facts_and_snapshot(app: &App, host_id: Uuid, report: Report) -> Result<SnapshotOutcome, FlowError> {
-    let before = app.store.state.hosts.get(host_id).ok_or(FlowError::NotFound("host"))?;
+async fn keep_facts_and_snapshot(
+    app: &App,
+    host_id: Uuid,
+    report: Report,
+) -> Result<SnapshotOutcome, FlowError> {
+    let before = app
+        .store
+        .state
+        .hosts
+        .get(host_id)
+        .ok_or(FlowError::NotFound("host"))?;
     let now = app.clock.now();
     let outcome = match (&report.snapshot_hash, &report.snapshot) {
         (None, _) => SnapshotOutcome::None,
-        (Some(hash), _) if before.snapshot.as_ref().is_some_and(|known| known.hash == *hash) => SnapshotOutcome::Unchanged,
+        (Some(hash), _)
+            if before
+                .snapshot
+                .as_ref()
+                .is_some_and(|known| known.hash == *hash) =>
+        {
+            SnapshotOutcome::Unchanged
+        }
         (Some(_), Some(_)) => SnapshotOutcome::Stored,
         (Some(_), None) => SnapshotOutcome::Wanted,
     };
     let half_interval = chrono::TimeDelta::seconds(i64::from(report.snapshot_interval_seconds) / 2);
     let must_confirm = outcome == SnapshotOutcome::Unchanged
-        && before.snapshot.as_ref().is_some_and(|known| now - known.confirmed_at >= half_interval);
-    let is_same = report.facts.as_ref().is_none_or(|facts| *facts == before.facts)
+        && before
+            .snapshot
+            .as_ref()
+            .is_some_and(|known| now - known.confirmed_at >= half_interval);
+    let is_same = report
+        .facts
+        .as_ref()
+        .is_none_or(|facts| *facts == before.facts)
         && report.agent_version == before.agent_version
         && report.interval_seconds == before.interval_seconds
         && report.snapshot_interval_seconds == before.snapshot_interval_seconds;
@@ -88,29 +132,40 @@ async fn keep_facts_and_snapshot(app: &App, host_id: Uuid, report: Report) -> Re
         (Some(snapshot), SnapshotOutcome::Stored) => Some(encode(snapshot)?),
         _ => None,
     };
-    app.store.state.change(|change| {
-        let mut host = (*change.state.hosts.get(host_id).ok_or(FlowError::NotFound("host"))?).clone();
-        if let (Some(encoded), Some(snapshot), Some(hash)) = (encoded, &report.snapshot, &report.snapshot_hash) {
-            let snapshot_id = id::new(now);
-            snapshot::put(change, host.number, snapshot_id, encoded);
-            host.snapshot = Some(SnapshotReference {
-                snapshot_id,
-                hash: hash.clone(),
-                taken_at: snapshot.taken_at,
-                confirmed_at: now,
-            });
-        } else if let Some(known) = host.snapshot.as_mut().filter(|_| must_confirm) {
-            known.confirmed_at = now;
-        }
-        host.facts = report.facts.unwrap_or(host.facts);
-        host.agent_version = report.agent_version;
-        host.interval_seconds = report.interval_seconds;
-        host.snapshot_interval_seconds = report.snapshot_interval_seconds;
-        change.put(host);
-        Ok(outcome)
-    }).await
+    app.store
+        .state
+        .change(|change| {
+            let mut host = (*change
+                .state
+                .hosts
+                .get(host_id)
+                .ok_or(FlowError::NotFound("host"))?)
+            .clone();
+            if let (Some(encoded), Some(snapshot), Some(hash)) =
+                (encoded, &report.snapshot, &report.snapshot_hash)
+            {
+                let snapshot_id = id::new(now);
+                snapshot::put(change, host.number, snapshot_id, encoded);
+                host.snapshot = Some(SnapshotReference {
+                    snapshot_id,
+                    hash: hash.clone(),
+                    taken_at: snapshot.taken_at,
+                    confirmed_at: now,
+                });
+            } else if let Some(known) = host.snapshot.as_mut().filter(|_| must_confirm) {
+                known.confirmed_at = now;
+            }
+            host.facts = report.facts.unwrap_or(host.facts);
+            host.agent_version = report.agent_version;
+            host.interval_seconds = report.interval_seconds;
+            host.snapshot_interval_seconds = report.snapshot_interval_seconds;
+            change.put(host);
+            Ok(outcome)
+        })
+        .await
 }
 
 fn encode(snapshot: &Snapshot) -> Result<bytes::Bytes, FlowError> {
-    snapshot::encode(snapshot).ok_or_else(|| FlowError::invalid("snapshot", "is too large, even compressed"))
+    snapshot::encode(snapshot)
+        .ok_or_else(|| FlowError::invalid("snapshot", "is too large, even compressed"))
 }

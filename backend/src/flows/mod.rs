@@ -73,7 +73,10 @@ pub enum FlowError {
 impl FlowError {
     /// A field is well-formed but cannot be.
     pub fn invalid(field: &str, message: impl ToString) -> Self {
-        Self::Invalid { field: field.to_owned(), message: message.to_string() }
+        Self::Invalid {
+            field: field.to_owned(),
+            message: message.to_string(),
+        }
     }
 }
 
@@ -116,7 +119,14 @@ impl Caller {
 }
 
 /// Adds to a change what it is, for the audit log.
-fn note(change: &mut Change<'_>, now: DateTime<Utc>, actor: Actor, action: &str, object_id: Option<Uuid>, object_name: &str) {
+fn note(
+    change: &mut Change<'_>,
+    now: DateTime<Utc>,
+    actor: Actor,
+    action: &str,
+    object_id: Option<Uuid>,
+    object_name: &str,
+) {
     let entry = AuditEntry {
         audit_id: id::new(now),
         at: now,

@@ -29,7 +29,9 @@ impl Passwords {
     /// When the system gives no randomness.
     pub fn new() -> Result<Self, FlowError> {
         Ok(Self {
-            nobody: hash("nobody has this password").ok_or(FlowError::Busy)?.into(),
+            nobody: hash("nobody has this password")
+                .ok_or(FlowError::Busy)?
+                .into(),
             running: Arc::new(Semaphore::new(HASHES_AT_A_TIME)),
             waiting: Semaphore::new(HASHES_WAITING),
         })
@@ -41,7 +43,9 @@ impl Passwords {
     /// [`FlowError::Busy`] when too many are waiting.
     pub async fn hash(&self, password: &str) -> Result<String, FlowError> {
         let password = password.to_owned();
-        self.run(move || hash(&password)).await?.ok_or(FlowError::Busy)
+        self.run(move || hash(&password))
+            .await?
+            .ok_or(FlowError::Busy)
     }
 
     /// Whether the password has this hash; without one, `false` after the same time.
@@ -54,14 +58,22 @@ impl Passwords {
         let password = password.to_owned();
         let matches = self.run(move || {
             let parsed = PasswordHash::new(&hash).ok()?;
-            Argon2::default().verify_password(password.as_bytes(), &parsed).ok()
+            Argon2::default()
+                .verify_password(password.as_bytes(), &parsed)
+                .ok()
         });
         Ok(matches.await?.is_some() && is_known)
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, FlowError> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, FlowError> {
         let _waiting = self.waiting.try_acquire().map_err(|_| FlowError::Busy)?;
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| FlowError::Busy)?;
+        let running = Arc::clone(&self.running)
+            .acquire_owned()
+            .await
+            .map_err(|_| FlowError::Busy)?;
         tokio::task::spawn_blocking(move || {
             let _running = running;
             work()
@@ -72,7 +84,10 @@ impl Passwords {
 }
 
 fn hash(password: &str) -> Option<String> {
-    Argon2::default().hash_password(password.as_bytes()).ok().map(|hash| hash.to_string())
+    Argon2::default()
+        .hash_password(password.as_bytes())
+        .ok()
+        .map(|hash| hash.to_string())
 }
 
 #[cfg(test)]
@@ -83,10 +98,23 @@ mod tests {
     async fn a_hash_is_argon2id_and_verifies_only_its_password() {
         let passwords = Passwords::new().unwrap();
         let hash = passwords.hash("correct horse").await.unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert!(passwords.verify("correct horse", Some(&hash)).await.unwrap());
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
+        assert!(
+            passwords
+                .verify("correct horse", Some(&hash))
+                .await
+                .unwrap()
+        );
         assert!(!passwords.verify("wrong horse", Some(&hash)).await.unwrap());
-        assert!(!passwords.verify("nobody has this password", None).await.unwrap());
+        assert!(
+            !passwords
+                .verify("nobody has this password", None)
+                .await
+                .unwrap()
+        );
         assert!(!passwords.verify("x", Some("not a hash")).await.unwrap());
     }
 }

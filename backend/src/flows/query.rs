@@ -32,7 +32,11 @@ pub struct Selection {
 
 impl Selection {
     fn matches(&self, key: &SeriesKey) -> bool {
-        self.metrics.contains(&key.metric) && self.instance.as_ref().is_none_or(|instance| key.instance.as_ref() == Some(instance))
+        self.metrics.contains(&key.metric)
+            && self
+                .instance
+                .as_ref()
+                .is_none_or(|instance| key.instance.as_ref() == Some(instance))
     }
 
     fn check(&self) -> Result<(), FlowError> {
@@ -40,7 +44,10 @@ impl Selection {
             return Err(FlowError::invalid("to", "must be after from"));
         }
         if self.from < 0 || self.to > 1 << 40 {
-            return Err(FlowError::invalid("from", "must be after 1970 and within reason"));
+            return Err(FlowError::invalid(
+                "from",
+                "must be after 1970 and within reason",
+            ));
         }
         Ok(())
     }
@@ -84,9 +91,14 @@ pub fn samples(app: &App, host: &Host, selection: &Selection) -> Result<Columns,
     selection.check()?;
     let mut series: Vec<(SeriesKey, Vec<(i64, f64)>)> = Vec::new();
     let is_too_long = app.store.series.with_head(host.number, |head| {
-        for (number, key) in (0..).zip(head.keys()).filter(|(_, key)| selection.matches(key)) {
+        for (number, key) in (0..)
+            .zip(head.keys())
+            .filter(|(_, key)| selection.matches(key))
+        {
             let mut points = Vec::new();
-            head.read(number, selection.from, selection.to, |at, value| points.push((at, value)));
+            head.read(number, selection.from, selection.to, |at, value| {
+                points.push((at, value));
+            });
             if i64::try_from(points.len()).unwrap_or(i64::MAX) > MAX_POINTS {
                 return true;
             }
@@ -94,11 +106,19 @@ pub fn samples(app: &App, host: &Host, selection: &Selection) -> Result<Columns,
         }
         false
     });
-    let mut timestamps: Vec<i64> = series.iter().flat_map(|(_, points)| points.iter().map(|(at, _)| *at)).collect();
+    let mut timestamps: Vec<i64> = series
+        .iter()
+        .flat_map(|(_, points)| points.iter().map(|(at, _)| *at))
+        .collect();
     timestamps.sort_unstable();
     timestamps.dedup();
     if is_too_long || i64::try_from(timestamps.len()).unwrap_or(i64::MAX) > MAX_POINTS {
-        return Err(FlowError::invalid("from", format!("the range holds more than {MAX_POINTS} samples a series; ask for a shorter one, or for trends")));
+        return Err(FlowError::invalid(
+            "from",
+            format!(
+                "the range holds more than {MAX_POINTS} samples a series; ask for a shorter one, or for trends"
+            ),
+        ));
     }
     series.sort_by(|a, b| a.0.cmp(&b.0));
     let columns = series
@@ -106,14 +126,30 @@ pub fn samples(app: &App, host: &Host, selection: &Selection) -> Result<Columns,
         .map(|(key, points)| {
             let mut values = vec![None; timestamps.len()];
             for (at, value) in points {
-                if let Some(cell) = timestamps.binary_search(&at).ok().and_then(|index| values.get_mut(index)) {
+                if let Some(cell) = timestamps
+                    .binary_search(&at)
+                    .ok()
+                    .and_then(|index| values.get_mut(index))
+                {
                     *cell = Some(value);
                 }
             }
-            Column { host_id: Some(host.host_id), group: None, key, aggregate: None, values }
+            Column {
+                host_id: Some(host.host_id),
+                group: None,
+                key,
+                aggregate: None,
+                values,
+            }
         })
         .collect();
-    Ok(Columns { from: selection.from, to: selection.to, step: None, timestamps, columns })
+    Ok(Columns {
+        from: selection.from,
+        to: selection.to,
+        step: None,
+        timestamps,
+        columns,
+    })
 }
 
 /// Which hosts become one column.
@@ -150,44 +186,78 @@ struct ColumnKey {
     key: SeriesKey,
 }
 
-fn check_grid(app_interval: i64, selection: &Selection, step: Option<i64>) -> Result<Grid, FlowError> {
+fn check_grid(
+    app_interval: i64,
+    selection: &Selection,
+    step: Option<i64>,
+) -> Result<Grid, FlowError> {
     selection.check()?;
     let step = step.unwrap_or_else(|| auto_step(selection.from, selection.to, app_interval));
-    let grid = Grid { from: selection.from, to: selection.to, step };
+    let grid = Grid {
+        from: selection.from,
+        to: selection.to,
+        step,
+    };
     if i64::try_from(grid.len()).unwrap_or(i64::MAX) > MAX_POINTS {
-        return Err(FlowError::invalid("step", format!("makes more than {MAX_POINTS} points; take a larger step or a shorter range")));
+        return Err(FlowError::invalid(
+            "step",
+            format!("makes more than {MAX_POINTS} points; take a larger step or a shorter range"),
+        ));
     }
     Ok(grid)
 }
 
 fn finish(grid: Grid, gathered: BTreeMap<ColumnKey, Buckets>, aggregates: &[Aggregate]) -> Columns {
-    let columns = gathered.into_iter().filter(|(_, buckets)| !buckets.is_empty()).flat_map(|(column, mut buckets)| {
-        aggregates
-            .iter()
-            .map(|aggregate| Column {
-                host_id: column.host_id,
-                group: column.group.clone(),
-                key: column.key.clone(),
-                aggregate: Some(*aggregate),
-                values: buckets.aggregate(*aggregate),
-            })
-            .collect::<Vec<_>>()
-    });
-    Columns { from: grid.from, to: grid.to, step: Some(grid.step), timestamps: grid.starts().collect(), columns: columns.collect() }
+    let columns = gathered
+        .into_iter()
+        .filter(|(_, buckets)| !buckets.is_empty())
+        .flat_map(|(column, mut buckets)| {
+            aggregates
+                .iter()
+                .map(|aggregate| Column {
+                    host_id: column.host_id,
+                    group: column.group.clone(),
+                    key: column.key.clone(),
+                    aggregate: Some(*aggregate),
+                    values: buckets.aggregate(*aggregate),
+                })
+                .collect::<Vec<_>>()
+        });
+    Columns {
+        from: grid.from,
+        to: grid.to,
+        step: Some(grid.step),
+        timestamps: grid.starts().collect(),
+        columns: columns.collect(),
+    }
 }
 
 /// Trends of one host; `step` in seconds, or chosen.
 ///
 /// # Errors
 /// As [`samples`].
-pub fn trends(app: &App, host: &Arc<Host>, selection: &Selection, step: Option<i64>, aggregates: &[Aggregate]) -> Result<Columns, FlowError> {
+pub fn trends(
+    app: &App,
+    host: &Arc<Host>,
+    selection: &Selection,
+    step: Option<i64>,
+    aggregates: &[Aggregate],
+) -> Result<Columns, FlowError> {
     let grid = check_grid(i64::from(host.interval_seconds), selection, step)?;
     let mut gathered = BTreeMap::new();
-    gather(app, host, selection, grid, aggregates, &mut gathered, |key| ColumnKey {
-        group: None,
-        host_id: Some(host.host_id),
-        key: key.clone(),
-    });
+    gather(
+        app,
+        host,
+        selection,
+        grid,
+        aggregates,
+        &mut gathered,
+        |key| ColumnKey {
+            group: None,
+            host_id: Some(host.host_id),
+            key: key.clone(),
+        },
+    );
     Ok(finish(grid, gathered, aggregates))
 }
 
@@ -201,9 +271,16 @@ fn gather(
     column: impl Fn(&SeriesKey) -> ColumnKey,
 ) {
     app.store.series.with_head(host.number, |head| {
-        for (number, key) in (0..).zip(head.keys()).filter(|(_, key)| selection.matches(key)) {
-            let buckets = gathered.entry(column(key)).or_insert_with(|| Buckets::new(grid, aggregates));
-            head.read(number, grid.from, grid.to, |at, value| buckets.push(at, value));
+        for (number, key) in (0..)
+            .zip(head.keys())
+            .filter(|(_, key)| selection.matches(key))
+        {
+            let buckets = gathered
+                .entry(column(key))
+                .or_insert_with(|| Buckets::new(grid, aggregates));
+            head.read(number, grid.from, grid.to, |at, value| {
+                buckets.push(at, value);
+            });
         }
     });
 }
@@ -220,18 +297,41 @@ pub fn fleet_trends(
     aggregates: &[Aggregate],
     group_by: &GroupBy,
 ) -> Result<Columns, FlowError> {
-    let interval = hosts.iter().map(|host| i64::from(host.interval_seconds)).max().unwrap_or(1);
+    let interval = hosts
+        .iter()
+        .map(|host| i64::from(host.interval_seconds))
+        .max()
+        .unwrap_or(1);
     let grid = check_grid(interval, selection, step)?;
     let deadline = Instant::now() + Duration::from_secs(QUERY_SECONDS);
     let mut gathered = BTreeMap::new();
     for host in hosts {
-        gather(app, host, selection, grid, aggregates, &mut gathered, |key| match group_by {
-            GroupBy::Host => ColumnKey { group: Some(host.name().to_owned()), host_id: Some(host.host_id), key: key.clone() },
-            GroupBy::Label(label) => merged(host.labels.get(label).cloned().unwrap_or_default(), selection, key),
-            GroupBy::All => merged("all".to_owned(), selection, key),
-        });
+        gather(
+            app,
+            host,
+            selection,
+            grid,
+            aggregates,
+            &mut gathered,
+            |key| match group_by {
+                GroupBy::Host => ColumnKey {
+                    group: Some(host.name().to_owned()),
+                    host_id: Some(host.host_id),
+                    key: key.clone(),
+                },
+                GroupBy::Label(label) => merged(
+                    host.labels.get(label).cloned().unwrap_or_default(),
+                    selection,
+                    key,
+                ),
+                GroupBy::All => merged("all".to_owned(), selection, key),
+            },
+        );
         if gathered.len() > MAX_SERIES {
-            return Err(FlowError::invalid("group_by", format!("gives more than {MAX_SERIES} series; select fewer hosts or group them")));
+            return Err(FlowError::invalid(
+                "group_by",
+                format!("gives more than {MAX_SERIES} series; select fewer hosts or group them"),
+            ));
         }
         if Instant::now() > deadline {
             return Err(FlowError::QueryTimeout(QUERY_SECONDS));
@@ -241,8 +341,15 @@ pub fn fleet_trends(
 }
 
 fn merged(group: String, selection: &Selection, key: &SeriesKey) -> ColumnKey {
-    let key = SeriesKey { metric: key.metric.clone(), instance: selection.instance.clone() };
-    ColumnKey { group: Some(group), host_id: None, key }
+    let key = SeriesKey {
+        metric: key.metric.clone(),
+        instance: selection.instance.clone(),
+    };
+    ColumnKey {
+        group: Some(group),
+        host_id: None,
+        key,
+    }
 }
 
 /// One line of a top list.
@@ -260,28 +367,55 @@ pub struct TopItem {
 ///
 /// # Errors
 /// As [`fleet_trends`].
-pub fn top(app: &App, hosts: Vec<Arc<Host>>, selection: &Selection, aggregate: Aggregate, limit: usize) -> Result<Vec<TopItem>, FlowError> {
+pub fn top(
+    app: &App,
+    hosts: Vec<Arc<Host>>,
+    selection: &Selection,
+    aggregate: Aggregate,
+    limit: usize,
+) -> Result<Vec<TopItem>, FlowError> {
     selection.check()?;
     // One bucket over the whole range, wherever multiples of a step would fall.
-    let grid = Grid { from: selection.from, to: selection.to, step: i64::MAX };
+    let grid = Grid {
+        from: selection.from,
+        to: selection.to,
+        step: i64::MAX,
+    };
     let deadline = Instant::now() + Duration::from_secs(QUERY_SECONDS);
     let mut items = Vec::new();
     for host in hosts {
         let best = app.store.series.with_head(host.number, |head| {
-            let keys = (0..).zip(head.keys()).filter(|(_, key)| selection.matches(key));
+            let keys = (0..)
+                .zip(head.keys())
+                .filter(|(_, key)| selection.matches(key));
             let values = keys.filter_map(|(number, key)| {
                 let mut buckets = Buckets::new(grid, &[aggregate]);
-                head.read(number, grid.from, grid.to, |at, value| buckets.push(at, value));
-                buckets.aggregate(aggregate).first().copied().flatten().map(|value| (key.instance.clone(), value))
+                head.read(number, grid.from, grid.to, |at, value| {
+                    buckets.push(at, value);
+                });
+                buckets
+                    .aggregate(aggregate)
+                    .first()
+                    .copied()
+                    .flatten()
+                    .map(|value| (key.instance.clone(), value))
             });
             values.max_by(|a, b| a.1.total_cmp(&b.1))
         });
-        items.extend(best.map(|(instance, value)| TopItem { host, instance, value }));
+        items.extend(best.map(|(instance, value)| TopItem {
+            host,
+            instance,
+            value,
+        }));
         if Instant::now() > deadline {
             return Err(FlowError::QueryTimeout(QUERY_SECONDS));
         }
     }
-    items.sort_by(|a, b| b.value.total_cmp(&a.value).then_with(|| a.host.name().cmp(b.host.name())));
+    items.sort_by(|a, b| {
+        b.value
+            .total_cmp(&a.value)
+            .then_with(|| a.host.name().cmp(b.host.name()))
+    });
     items.truncate(limit);
     Ok(items)
 }

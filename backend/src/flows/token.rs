@@ -122,7 +122,14 @@ impl Tokens {
     ///
     /// # Errors
     /// [`TokenError::Sign`].
-    pub fn issue(&self, kind: Kind, subject: Uuid, jti: Uuid, now: DateTime<Utc>, expires_at: DateTime<Utc>) -> Result<String, TokenError> {
+    pub fn issue(
+        &self,
+        kind: Kind,
+        subject: Uuid,
+        jti: Uuid,
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<String, TokenError> {
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: kind.audience().to_owned(),
@@ -132,12 +139,20 @@ impl Tokens {
             nbf: now.timestamp(),
             exp: expires_at.timestamp(),
         };
-        let header = Header { typ: Some(kind.typ().to_owned()), ..Header::new(Algorithm::HS256) };
+        let header = Header {
+            typ: Some(kind.typ().to_owned()),
+            ..Header::new(Algorithm::HS256)
+        };
         jsonwebtoken::encode(&header, &claims, &self.encoding).map_err(TokenError::Sign)
     }
 
     /// What a genuine, current token of an audience says, and its kind.
-    pub fn verify(&self, audience: &str, token: &str, now: DateTime<Utc>) -> Option<(Kind, Claims)> {
+    pub fn verify(
+        &self,
+        audience: &str,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Option<(Kind, Claims)> {
         if token.len() > TOKEN_MAX_BYTES {
             return None;
         }
@@ -151,23 +166,36 @@ impl Tokens {
         let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation).ok()?;
         let kind = [Kind::Access, Kind::Api, Kind::Host]
             .into_iter()
-            .find(|kind| kind.audience() == audience && data.header.typ.as_deref() == Some(kind.typ()))?;
+            .find(|kind| {
+                kind.audience() == audience && data.header.typ.as_deref() == Some(kind.typ())
+            })?;
         let (claims, now) = (data.claims, now.timestamp());
         let is_current = claims.nbf <= now + LEEWAY_SECONDS && now < claims.exp + LEEWAY_SECONDS;
-        let is_plausible = claims.iat <= now + LEEWAY_SECONDS && claims.exp - claims.iat <= kind.max_seconds();
+        let is_plausible =
+            claims.iat <= now + LEEWAY_SECONDS && claims.exp - claims.iat <= kind.max_seconds();
         (is_current && is_plausible).then_some((kind, claims))
     }
 
     /// Who calls with this token: session or API token, as it stands in memory at this moment.
     pub fn user(&self, store: &Store, token: &str, now: DateTime<Utc>) -> Option<Principal> {
         let (kind, claims) = self.verify(Kind::Access.audience(), token, now)?;
-        let user = store.state.users.get(claims.sub).filter(|user| !user.disabled)?;
+        let user = store
+            .state
+            .users
+            .get(claims.sub)
+            .filter(|user| !user.disabled)?;
         match kind {
             Kind::Access => {
                 let session = store.state.sessions.get(claims.jti)?;
-                let is_valid =
-                    session.user_id == user.user_id && session.user_version == user.version && !session.is_over(now);
-                is_valid.then(|| Principal { role: user.role, user, session_id: Some(claims.jti), token_id: None })
+                let is_valid = session.user_id == user.user_id
+                    && session.user_version == user.version
+                    && !session.is_over(now);
+                is_valid.then(|| Principal {
+                    role: user.role,
+                    user,
+                    session_id: Some(claims.jti),
+                    token_id: None,
+                })
             }
             Kind::Api => {
                 let token = store.state.api_tokens.get(claims.jti)?;
@@ -184,16 +212,27 @@ impl Tokens {
     }
 
     /// Which host reports with this token, and the token's id.
-    pub fn host(&self, store: &Store, token: &str, now: DateTime<Utc>) -> Option<(Arc<Host>, Uuid)> {
+    pub fn host(
+        &self,
+        store: &Store,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Option<(Arc<Host>, Uuid)> {
         let (_, claims) = self.verify(Kind::Host.audience(), token, now)?;
         let host = store.state.hosts.get(claims.sub)?;
-        let is_valid = host.tokens.iter().any(|token| token.token_id == claims.jti && now < token.expires_at);
+        let is_valid = host
+            .tokens
+            .iter()
+            .any(|token| token.token_id == claims.jti && now < token.expires_at);
         is_valid.then_some((host, claims.jti))
     }
 
     /// The refresh cookie of a session's current generation.
     pub fn refresh_cookie(&self, session: &Session) -> String {
-        let (id, generation) = (session.session_id.as_bytes(), session.generation.to_be_bytes());
+        let (id, generation) = (
+            session.session_id.as_bytes(),
+            session.generation.to_be_bytes(),
+        );
         let mac = mac(&self.refresh_key, &[id, &generation]);
         URL_SAFE_NO_PAD.encode([&id[..], &generation, &mac].concat())
     }
@@ -213,7 +252,9 @@ impl Tokens {
 
 fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     // HMAC takes a key of any length.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return [0; 32];
+    };
     parts.iter().for_each(|part| mac.update(part));
     mac.finalize().into_bytes().into()
 }
@@ -246,13 +287,30 @@ mod tests {
     #[test]
     fn kinds_are_not_interchangeable_and_time_counts() {
         let tokens = Tokens::new(SECRET).unwrap();
-        let token = tokens.issue(Kind::Access, Uuid::nil(), Uuid::nil(), now(), now() + TimeDelta::minutes(15)).unwrap();
+        let token = tokens
+            .issue(
+                Kind::Access,
+                Uuid::nil(),
+                Uuid::nil(),
+                now(),
+                now() + TimeDelta::minutes(15),
+            )
+            .unwrap();
         let verify = |audience, at| tokens.verify(audience, &token, at).map(|(kind, _)| kind);
         assert_eq!(verify("infra-watch:user", now()), Some(Kind::Access));
         assert_eq!(verify("infra-watch:agent", now()), None);
-        assert_eq!(verify("infra-watch:user", now() + TimeDelta::seconds(904)), Some(Kind::Access));
-        assert_eq!(verify("infra-watch:user", now() + TimeDelta::seconds(905)), None);
-        assert_eq!(verify("infra-watch:user", now() - TimeDelta::seconds(6)), None);
+        assert_eq!(
+            verify("infra-watch:user", now() + TimeDelta::seconds(904)),
+            Some(Kind::Access)
+        );
+        assert_eq!(
+            verify("infra-watch:user", now() + TimeDelta::seconds(905)),
+            None
+        );
+        assert_eq!(
+            verify("infra-watch:user", now() - TimeDelta::seconds(6)),
+            None
+        );
         let other = Tokens::new(b"another secret of at least 32 bytes").unwrap();
         assert!(other.verify("infra-watch:user", &token, now()).is_none());
         assert!(Tokens::new(b"short").is_err());
@@ -266,9 +324,14 @@ mod tests {
             "iss": "infra-watch", "aud": "infra-watch:user", "sub": Uuid::nil(), "jti": Uuid::nil(),
             "iat": seconds, "nbf": seconds, "exp": seconds + 60,
         });
-        let header = Header { typ: Some(Kind::Access.typ().to_owned()), ..Header::new(Algorithm::HS256) };
+        let header = Header {
+            typ: Some(Kind::Access.typ().to_owned()),
+            ..Header::new(Algorithm::HS256)
+        };
         let is_taken = |header: &Header, claims: &serde_json::Value| {
-            tokens.verify("infra-watch:user", &signed(header, claims), now()).is_some()
+            tokens
+                .verify("infra-watch:user", &signed(header, claims), now())
+                .is_some()
         };
         assert!(is_taken(&header, &claims));
         for name in ["iss", "aud", "sub", "jti", "iat", "nbf", "exp"] {
@@ -282,14 +345,43 @@ mod tests {
             other
         };
         assert!(!is_taken(&header, &with("iss", "somebody".into())));
-        assert!(!is_taken(&header, &with("exp", (seconds + 100_000).into())), "an access token that lives too long");
+        assert!(
+            !is_taken(&header, &with("exp", (seconds + 100_000).into())),
+            "an access token that lives too long"
+        );
         assert!(!is_taken(&header, &with("iat", (seconds + 30).into())));
-        assert!(!is_taken(&Header { typ: Some("JWT".to_owned()), ..header.clone() }, &claims));
-        assert!(!is_taken(&Header { typ: Some(Kind::Host.typ().to_owned()), ..header.clone() }, &claims));
-        assert!(!is_taken(&Header { alg: Algorithm::HS512, ..header.clone() }, &claims));
-        let none = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"infra-watch-access+jwt"}"#), URL_SAFE_NO_PAD.encode(claims.to_string()));
+        assert!(!is_taken(
+            &Header {
+                typ: Some("JWT".to_owned()),
+                ..header.clone()
+            },
+            &claims
+        ));
+        assert!(!is_taken(
+            &Header {
+                typ: Some(Kind::Host.typ().to_owned()),
+                ..header.clone()
+            },
+            &claims
+        ));
+        assert!(!is_taken(
+            &Header {
+                alg: Algorithm::HS512,
+                ..header.clone()
+            },
+            &claims
+        ));
+        let none = format!(
+            "{}.{}.",
+            URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"infra-watch-access+jwt"}"#),
+            URL_SAFE_NO_PAD.encode(claims.to_string())
+        );
         assert!(tokens.verify("infra-watch:user", &none, now()).is_none());
-        assert!(tokens.verify("infra-watch:user", &"a".repeat(4000), now()).is_none());
+        assert!(
+            tokens
+                .verify("infra-watch:user", &"a".repeat(4000), now())
+                .is_none()
+        );
     }
 
     #[test]
@@ -304,10 +396,16 @@ mod tests {
             created_at: now(),
         };
         let cookie = tokens.refresh_cookie(&session);
-        assert_eq!(tokens.read_refresh_cookie(&cookie), Some((Uuid::from_u128(5), 3)));
+        assert_eq!(
+            tokens.read_refresh_cookie(&cookie),
+            Some((Uuid::from_u128(5), 3))
+        );
         assert_eq!(tokens.read_refresh_cookie(&cookie[1..]), None);
         let mut bytes = URL_SAFE_NO_PAD.decode(&cookie).unwrap();
         bytes[19] ^= 1;
-        assert_eq!(tokens.read_refresh_cookie(&URL_SAFE_NO_PAD.encode(bytes)), None);
+        assert_eq!(
+            tokens.read_refresh_cookie(&URL_SAFE_NO_PAD.encode(bytes)),
+            None
+        );
     }
 }

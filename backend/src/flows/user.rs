@@ -43,7 +43,10 @@ const NAME_TAKEN: FlowError = FlowError::Conflict("a user with this name exists"
 const LAST_ADMIN: FlowError = FlowError::Conflict("this is the last enabled admin");
 
 fn is_taken(state: &State, username: &str, except: Option<Uuid>) -> bool {
-    state.users.find(|user| user.username.eq_ignore_ascii_case(username) && Some(user.user_id) != except).is_some()
+    state
+        .users
+        .find(|user| user.username.eq_ignore_ascii_case(username) && Some(user.user_id) != except)
+        .is_some()
 }
 
 /// Makes an account.
@@ -51,7 +54,8 @@ fn is_taken(state: &State, username: &str, except: Option<Uuid>) -> bool {
 /// # Errors
 /// [`FlowError::Conflict`] for a name that is taken, [`FlowError::Invalid`] for a password that is not accepted.
 pub async fn create(app: &App, actor: Actor, new: NewUser) -> Result<Arc<User>, FlowError> {
-    check_password(&new.username, &new.password).map_err(|error| FlowError::invalid("password", error))?;
+    check_password(&new.username, &new.password)
+        .map_err(|error| FlowError::invalid("password", error))?;
     if is_taken(&app.store.state, &new.username, None) {
         return Err(NAME_TAKEN);
     }
@@ -65,61 +69,103 @@ pub async fn create(app: &App, actor: Actor, new: NewUser) -> Result<Arc<User>, 
         version: 1,
         created_at: now,
     };
-    app.store.state.change(|change| {
-        if is_taken(change.state, &user.username, None) {
-            return Err(NAME_TAKEN);
-        }
-        note(change, now, actor, "user.create", Some(user.user_id), &user.username);
-        change.put(user.clone());
-        Ok(Arc::new(user))
-    }).await
+    app.store
+        .state
+        .change(|change| {
+            if is_taken(change.state, &user.username, None) {
+                return Err(NAME_TAKEN);
+            }
+            note(
+                change,
+                now,
+                actor,
+                "user.create",
+                Some(user.user_id),
+                &user.username,
+            );
+            change.put(user.clone());
+            Ok(Arc::new(user))
+        })
+        .await
 }
 
 /// Changes an account. Another password, role or `disabled` ends its sessions.
 ///
 /// # Errors
 /// As [`create`], [`FlowError::NotFound`], and [`FlowError::Conflict`] for the last admin.
-pub async fn update(app: &App, actor: Actor, user_id: Uuid, patch: UserPatch) -> Result<Arc<User>, FlowError> {
+pub async fn update(
+    app: &App,
+    actor: Actor,
+    user_id: Uuid,
+    patch: UserPatch,
+) -> Result<Arc<User>, FlowError> {
     let now = app.clock.now();
-    let before = app.store.state.users.get(user_id).ok_or(FlowError::NotFound("user"))?;
+    let before = app
+        .store
+        .state
+        .users
+        .get(user_id)
+        .ok_or(FlowError::NotFound("user"))?;
     let password_hash = match &patch.password {
         Some(password) => {
             let username = patch.username.as_deref().unwrap_or(&before.username);
-            check_password(username, password).map_err(|error| FlowError::invalid("password", error))?;
+            check_password(username, password)
+                .map_err(|error| FlowError::invalid("password", error))?;
             Some(app.passwords.hash(password).await?)
         }
         None => None,
     };
-    app.store.state.change(|change| {
-        let state = change.state;
-        let before = state.users.get(user_id).ok_or(FlowError::NotFound("user"))?;
-        let mut user = (*before).clone();
-        if let Some(username) = patch.username {
-            if is_taken(state, &username, Some(user_id)) {
-                return Err(NAME_TAKEN);
+    app.store
+        .state
+        .change(|change| {
+            let state = change.state;
+            let before = state
+                .users
+                .get(user_id)
+                .ok_or(FlowError::NotFound("user"))?;
+            let mut user = (*before).clone();
+            if let Some(username) = patch.username {
+                if is_taken(state, &username, Some(user_id)) {
+                    return Err(NAME_TAKEN);
+                }
+                user.username = username;
             }
-            user.username = username;
-        }
-        user.role = patch.role.unwrap_or(user.role);
-        user.disabled = patch.disabled.unwrap_or(user.disabled);
-        let stays_admin = user.role == Role::Admin && !user.disabled;
-        if !stays_admin && is_last_admin(state.users.all().iter().map(AsRef::as_ref), user_id) {
-            return Err(LAST_ADMIN);
-        }
-        let ends_sessions = password_hash.is_some() || user.role != before.role || user.disabled != before.disabled;
-        user.password_hash = password_hash.unwrap_or(user.password_hash);
-        if ends_sessions {
-            user.version += 1;
-            end_sessions(change, user_id);
-        }
-        note(change, now, actor, "user.update", Some(user_id), &user.username);
-        change.put(user.clone());
-        Ok(Arc::new(user))
-    }).await
+            user.role = patch.role.unwrap_or(user.role);
+            user.disabled = patch.disabled.unwrap_or(user.disabled);
+            let stays_admin = user.role == Role::Admin && !user.disabled;
+            if !stays_admin && is_last_admin(state.users.all().iter().map(AsRef::as_ref), user_id) {
+                return Err(LAST_ADMIN);
+            }
+            let ends_sessions = password_hash.is_some()
+                || user.role != before.role
+                || user.disabled != before.disabled;
+            user.password_hash = password_hash.unwrap_or(user.password_hash);
+            if ends_sessions {
+                user.version += 1;
+                end_sessions(change, user_id);
+            }
+            note(
+                change,
+                now,
+                actor,
+                "user.update",
+                Some(user_id),
+                &user.username,
+            );
+            change.put(user.clone());
+            Ok(Arc::new(user))
+        })
+        .await
 }
 
 fn end_sessions(change: &mut Change<'_>, user_id: Uuid) {
-    for session in change.state.sessions.all().iter().filter(|session| session.user_id == user_id) {
+    for session in change
+        .state
+        .sessions
+        .all()
+        .iter()
+        .filter(|session| session.user_id == user_id)
+    {
         change.delete::<Session>(session.session_id);
     }
 }
@@ -130,36 +176,67 @@ fn end_sessions(change: &mut Change<'_>, user_id: Uuid) {
 /// [`FlowError::NotFound`], and [`FlowError::Conflict`] for the last admin.
 pub async fn delete(app: &App, caller: &Caller, user_id: Uuid) -> Result<(), FlowError> {
     let now = app.clock.now();
-    app.store.state.change(|change| {
-        let state = change.state;
-        let user = state.users.get(user_id).ok_or(FlowError::NotFound("user"))?;
-        if is_last_admin(state.users.all().iter().map(AsRef::as_ref), user_id) {
-            return Err(LAST_ADMIN);
-        }
-        end_sessions(change, user_id);
-        for token in state.api_tokens.all().iter().filter(|token| token.user_id == user_id) {
-            change.delete::<ApiToken>(token.token_id);
-        }
-        change.delete::<User>(user_id);
-        note(change, now, caller.actor(), "user.delete", Some(user_id), &user.username);
-        Ok(())
-    }).await
+    app.store
+        .state
+        .change(|change| {
+            let state = change.state;
+            let user = state
+                .users
+                .get(user_id)
+                .ok_or(FlowError::NotFound("user"))?;
+            if is_last_admin(state.users.all().iter().map(AsRef::as_ref), user_id) {
+                return Err(LAST_ADMIN);
+            }
+            end_sessions(change, user_id);
+            for token in state
+                .api_tokens
+                .all()
+                .iter()
+                .filter(|token| token.user_id == user_id)
+            {
+                change.delete::<ApiToken>(token.token_id);
+            }
+            change.delete::<User>(user_id);
+            note(
+                change,
+                now,
+                caller.actor(),
+                "user.delete",
+                Some(user_id),
+                &user.username,
+            );
+            Ok(())
+        })
+        .await
 }
 
 /// Makes the first admin of an empty store. Returns the password if one had to be made up.
 ///
 /// # Errors
 /// As [`create`].
-pub async fn ensure_first_admin(app: &App, username: &str, password: Option<String>) -> Result<Option<String>, FlowError> {
+pub async fn ensure_first_admin(
+    app: &App,
+    username: &str,
+    password: Option<String>,
+) -> Result<Option<String>, FlowError> {
     if !app.store.state.users.is_empty() {
         return Ok(None);
     }
     let made_up = password.is_none();
     let password = match password {
         Some(password) => password,
-        None => token::random_secret("").map_err(|_| FlowError::Busy)?.chars().take(24).collect(),
+        None => token::random_secret("")
+            .map_err(|_| FlowError::Busy)?
+            .chars()
+            .take(24)
+            .collect(),
     };
-    let new = NewUser { username: username.to_owned(), password: password.clone(), role: Role::Admin, disabled: false };
+    let new = NewUser {
+        username: username.to_owned(),
+        password: password.clone(),
+        role: Role::Admin,
+        disabled: false,
+    };
     create(app, Actor::system(), new).await?;
     Ok(made_up.then_some(password))
 }

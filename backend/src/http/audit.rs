@@ -41,18 +41,26 @@ impl AuditApi {
                 id.ok_or_else(|| ApiError::invalid("cursor", "must be one that was given"))
             })
             .transpose()?;
-        let limit = usize::try_from(limit.0.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default();
-        let entries = audit::page(app.store.kv.as_ref(), before, limit + 1).await.map_err(FlowError::from)?;
-        Ok(Reply(Page::cut(entries, limit, |entry| entry.audit_id.to_string(), |entry| AuditEntry {
-            audit_id: entry.audit_id,
-            at: entry.at,
-            actor_kind: entry.actor.kind,
-            actor_id: entry.actor.id.into(),
-            actor_name: entry.actor.name,
-            action: entry.action,
-            object_id: entry.object_id.into(),
-            object_name: entry.object_name,
-            address: entry.actor.address.into(),
-        })))
+        let limit =
+            usize::try_from(limit.0.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default();
+        let entries = audit::page(app.store.kv.as_ref(), before, limit + 1)
+            .await
+            .map_err(FlowError::from)?;
+        Ok(Reply(Page::cut(
+            entries,
+            limit,
+            |entry| entry.audit_id.to_string(),
+            |entry| AuditEntry {
+                audit_id: entry.audit_id,
+                at: entry.at,
+                actor_kind: entry.actor.kind,
+                actor_id: entry.actor.id.into(),
+                actor_name: entry.actor.name,
+                action: entry.action,
+                object_id: entry.object_id.into(),
+                object_name: entry.object_name,
+                address: entry.actor.address.into(),
+            },
+        )))
     }
 }

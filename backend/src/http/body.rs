@@ -54,7 +54,9 @@ impl<T: Type + Send, const W: usize, const D: usize> Payload for Body<T, W, D> {
     }
 }
 
-impl<T: Type + DeserializeOwned + Send + 'static, const W: usize, const D: usize> ParsePayload for Body<T, W, D> {
+impl<T: Type + DeserializeOwned + Send + 'static, const W: usize, const D: usize> ParsePayload
+    for Body<T, W, D>
+{
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
@@ -72,12 +74,21 @@ impl<T: Type + DeserializeOwned + Send + 'static, const W: usize, const D: usize
 
 impl_apirequest_for_payload!(Body<T, W, D>, T: Type + DeserializeOwned + Send + 'static, const W: usize, const D: usize);
 
-async fn read(request: &Request, body: &mut RequestBody, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+async fn read(
+    request: &Request,
+    body: &mut RequestBody,
+    limit_bytes: usize,
+) -> Result<Vec<u8>, ApiError> {
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|declared| declared > limit_bytes) {
         return Err(ApiError::too_large(limit_bytes));
     }
-    let body = body.take().map_err(|_| ApiError::bad_request("the body is missing"))?;
+    let body = body
+        .take()
+        .map_err(|_| ApiError::bad_request("the body is missing"))?;
     match tokio::time::timeout(ARRIVAL, body.into_bytes_limit(limit_bytes)).await {
         Err(_) => Err(ApiError::timeout()),
         Ok(Ok(bytes)) => Ok(bytes.into()),
@@ -87,9 +98,15 @@ async fn read(request: &Request, body: &mut RequestBody, limit_bytes: usize) -> 
 }
 
 fn decode(request: &Request, bytes: Vec<u8>, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
-    let encoding = request.headers().get(header::CONTENT_ENCODING).map_or(Ok("identity"), |value| {
-        value.to_str().map_err(|_| ApiError::unsupported_media("Content-Encoding must be gzip, zstd or identity"))
-    })?;
+    let encoding =
+        request
+            .headers()
+            .get(header::CONTENT_ENCODING)
+            .map_or(Ok("identity"), |value| {
+                value.to_str().map_err(|_| {
+                    ApiError::unsupported_media("Content-Encoding must be gzip, zstd or identity")
+                })
+            })?;
     let limit_bytes = limit_bytes.min(bytes.len().saturating_mul(MAX_RATIO));
     let reader: Box<dyn std::io::Read> = match encoding.trim().to_ascii_lowercase().as_str() {
         "identity" | "" => return Ok(bytes),
@@ -98,13 +115,26 @@ fn decode(request: &Request, bytes: Vec<u8>, limit_bytes: usize) -> Result<Vec<u
             Ok(decoder) => Box::new(decoder),
             Err(_) => return Err(ApiError::bad_request("the body cannot be decoded")),
         },
-        _ => return Err(ApiError::unsupported_media("Content-Encoding must be gzip, zstd or identity")),
+        _ => {
+            return Err(ApiError::unsupported_media(
+                "Content-Encoding must be gzip, zstd or identity",
+            ));
+        }
     };
     let mut decoded = Vec::with_capacity(bytes.len().saturating_mul(4).min(limit_bytes));
     // One byte more than allowed shows that there is more.
-    let allowed = u64::try_from(limit_bytes).unwrap_or(u64::MAX).saturating_add(1);
-    reader.take(allowed).read_to_end(&mut decoded).map_err(|_| ApiError::bad_request("the body cannot be decoded"))?;
-    if decoded.len() > limit_bytes { Err(ApiError::too_large(limit_bytes)) } else { Ok(decoded) }
+    let allowed = u64::try_from(limit_bytes)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
+    reader
+        .take(allowed)
+        .read_to_end(&mut decoded)
+        .map_err(|_| ApiError::bad_request("the body cannot be decoded"))?;
+    if decoded.len() > limit_bytes {
+        Err(ApiError::too_large(limit_bytes))
+    } else {
+        Ok(decoded)
+    }
 }
 
 /// Parses straight into the checked type; only a body that fails is read again, to name the field.
@@ -124,13 +154,25 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 fn refusal(path: &str, error: &serde_json::Error) -> ApiError {
     use serde_json::error::Category;
     if error.classify() != Category::Data {
-        let place = if error.line() == 0 { String::new() } else { format!(" at line {} column {}", error.line(), error.column()) };
+        let place = if error.line() == 0 {
+            String::new()
+        } else {
+            format!(" at line {} column {}", error.line(), error.column())
+        };
         return ApiError::bad_request(&format!("the body is not valid JSON{place}"));
     }
     let text = error.to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+    let text = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(message, _)| message);
     let quoted = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
-    let within = |name: String| if path.is_empty() { name } else { format!("{path}.{name}") };
+    let within = |name: String| {
+        if path.is_empty() {
+            name
+        } else {
+            format!("{path}.{name}")
+        }
+    };
     if text.starts_with("missing field") {
         ApiError::invalid(&within(quoted(text)), "is required")
     } else if text.starts_with("unknown field") {
@@ -139,9 +181,14 @@ fn refusal(path: &str, error: &serde_json::Error) -> ApiError {
     } else if text.starts_with("duplicate field") {
         ApiError::invalid(path, "has a key that is given twice")
     } else if text.starts_with("unknown variant") {
-        let known = text.split_once("expected ").map_or("another value", |(_, known)| known);
+        let known = text
+            .split_once("expected ")
+            .map_or("another value", |(_, known)| known);
         ApiError::invalid(path, &format!("must be {}", known.replace('`', "")))
-    } else if let Some((_, expected)) = text.split_once(", expected ").filter(|_| text.starts_with("invalid ")) {
+    } else if let Some((_, expected)) = text
+        .split_once(", expected ")
+        .filter(|_| text.starts_with("invalid "))
+    {
         let expected = match expected {
             "f64" => "a number",
             "i64" | "u32" | "u64" => "a whole number",
@@ -184,9 +231,20 @@ impl<T: Serialize + Send, const STATUS: u16> IntoResponse for Reply<T, STATUS> {
 
 impl<T: Type + Serialize + Send, const STATUS: u16> ApiResponse for Reply<T, STATUS> {
     fn meta() -> MetaResponses {
-        let content = vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }];
-        let response = MetaResponse { description: "Done.", status: Some(STATUS), status_range: None, content, headers: vec![] };
-        MetaResponses { responses: vec![response] }
+        let content = vec![MetaMediaType {
+            content_type: "application/json",
+            schema: T::schema_ref(),
+        }];
+        let response = MetaResponse {
+            description: "Done.",
+            status: Some(STATUS),
+            status_range: None,
+            content,
+            headers: vec![],
+        };
+        MetaResponses {
+            responses: vec![response],
+        }
     }
 
     fn register(registry: &mut Registry) {
@@ -245,17 +303,29 @@ impl IntoResponse for Csv {
 
 /// Whether the caller asks for CSV rather than JSON.
 pub fn wants_csv(request: &Request) -> bool {
-    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accept.split(',').map(|part| part.split(';').next().unwrap_or_default().trim()).find_map(|media| match media {
-        "text/csv" => Some(true),
-        "application/json" | "*/*" => Some(false),
-        _ => None,
-    }) == Some(true)
+    let accept = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    accept
+        .split(',')
+        .map(|part| part.split(';').next().unwrap_or_default().trim())
+        .find_map(|media| match media {
+            "text/csv" => Some(true),
+            "application/json" | "*/*" => Some(false),
+            _ => None,
+        })
+        == Some(true)
 }
 
 /// A cell that a spreadsheet takes as text: what would begin a formula gets an apostrophe in front.
 pub fn csv_cell(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
 }
 
 /// The address that a request came from; see `guard`.

@@ -23,16 +23,30 @@ impl Document {
     /// Reads the methods out of a document.
     pub fn new(json: String) -> Self {
         let parsed: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
-        let paths = parsed.get("paths").and_then(|paths| paths.as_object()).cloned().unwrap_or_default();
+        let paths = parsed
+            .get("paths")
+            .and_then(|paths| paths.as_object())
+            .cloned()
+            .unwrap_or_default();
         let methods = paths
             .iter()
             .map(|(path, operations)| {
-                let operations = operations.as_object().into_iter().flat_map(|operations| operations.keys());
-                (path.split('/').map(str::to_owned).collect(), operations.map(|method| method.to_uppercase()).collect())
+                let operations = operations
+                    .as_object()
+                    .into_iter()
+                    .flat_map(|operations| operations.keys());
+                (
+                    path.split('/').map(str::to_owned).collect(),
+                    operations.map(|method| method.to_uppercase()).collect(),
+                )
             })
             .collect();
         let etag = format!("\"{}\"", hex(&Sha256::digest(json.as_bytes())[..16]));
-        Self { json, etag, methods }
+        Self {
+            json,
+            etag,
+            methods,
+        }
     }
 
     /// What `Allow` says for a path below `/api/v1`.
@@ -40,7 +54,10 @@ impl Document {
         let segments: Vec<&str> = path.strip_prefix("/api/v1")?.split('/').collect();
         let matches = |template: &[String]| {
             template.len() == segments.len()
-                && template.iter().zip(&segments).all(|(expected, given)| expected.starts_with('{') || expected == given)
+                && template
+                    .iter()
+                    .zip(&segments)
+                    .all(|(expected, given)| expected.starts_with('{') || expected == given)
         };
         let mut methods: Vec<&str> = self
             .methods
@@ -58,7 +75,11 @@ impl Document {
 /// The published document.
 #[handler]
 pub fn openapi_json(request: &Request, document: Data<&Arc<Document>>) -> Response {
-    let known = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let known = request
+        .headers()
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let response = Response::builder()
         .content_type("application/json")
         .header(header::ETAG, &document.etag)
@@ -72,13 +93,18 @@ pub fn openapi_json(request: &Request, document: Data<&Arc<Document>>) -> Respon
 /// `/docs` → `/docs/`.
 #[handler]
 pub fn to_swagger() -> Response {
-    Response::builder().status(StatusCode::PERMANENT_REDIRECT).header(header::LOCATION, "/docs/").finish()
+    Response::builder()
+        .status(StatusCode::PERMANENT_REDIRECT)
+        .header(header::LOCATION, "/docs/")
+        .finish()
 }
 
 /// A file of Swagger UI.
 #[handler]
 pub fn swagger(path: Path<String>) -> Response {
-    let config = utoipa_swagger_ui::Config::from("/openapi.json").persist_authorization(false).try_it_out_enabled(true);
+    let config = utoipa_swagger_ui::Config::from("/openapi.json")
+        .persist_authorization(false)
+        .try_it_out_enabled(true);
     match utoipa_swagger_ui::serve(&path.0, Arc::new(config)) {
         Ok(Some(file)) => Response::builder()
             .content_type(&file.content_type)

@@ -30,17 +30,32 @@ impl TrustedProxies {
 
 /// A person or script with at least the role viewer.
 #[derive(SecurityScheme)]
-#[oai(rename = "user", ty = "bearer", bearer_format = "JWT", checker = "viewer")]
+#[oai(
+    rename = "user",
+    ty = "bearer",
+    bearer_format = "JWT",
+    checker = "viewer"
+)]
 pub struct Viewer(pub Caller);
 
 /// A person or script with the role admin.
 #[derive(SecurityScheme)]
-#[oai(rename = "user", ty = "bearer", bearer_format = "JWT", checker = "admin")]
+#[oai(
+    rename = "user",
+    ty = "bearer",
+    bearer_format = "JWT",
+    checker = "admin"
+)]
 pub struct Admin(pub Caller);
 
 /// An agent with its host token.
 #[derive(SecurityScheme)]
-#[oai(rename = "agent", ty = "bearer", bearer_format = "JWT", checker = "agent")]
+#[oai(
+    rename = "agent",
+    ty = "bearer",
+    bearer_format = "JWT",
+    checker = "agent"
+)]
 pub struct Agent(pub Reporter);
 
 /// An agent with an enrolment key.
@@ -67,12 +82,18 @@ async fn admin(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
 /// The one place that decides whether a person or script may.
 fn user(request: &Request, bearer: &Bearer, least: Role) -> poem::Result<Caller> {
     let app = app(request)?;
-    let principal = app.tokens.user(&app.store, &bearer.token, app.clock.now()).ok_or_else(ApiError::unauthorized)?;
+    let principal = app
+        .tokens
+        .user(&app.store, &bearer.token, app.clock.now())
+        .ok_or_else(ApiError::unauthorized)?;
     authenticated(request);
     if principal.role < least {
         return Err(ApiError::forbidden().into());
     }
-    Ok(Caller { principal, address: client_address(request) })
+    Ok(Caller {
+        principal,
+        address: client_address(request),
+    })
 }
 
 async fn agent(request: &Request, bearer: Bearer) -> poem::Result<Reporter> {
@@ -90,7 +111,9 @@ async fn enrollment_key(request: &Request, bearer: Bearer) -> poem::Result<Arc<E
 }
 
 fn app(request: &Request) -> poem::Result<&Arc<App>> {
-    request.data::<Arc<App>>().ok_or_else(|| ApiError::internal().into())
+    request
+        .data::<Arc<App>>()
+        .ok_or_else(|| ApiError::internal().into())
 }
 
 /// Frees the connection's place among those that have not yet shown a valid token.
@@ -109,7 +132,11 @@ pub fn client_address(request: &Request) -> IpAddr {
     };
     match request.data::<TrustedProxies>() {
         Some(trusted) if trusted.contains(peer) => {
-            let lines = request.headers().get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+            let lines = request
+                .headers()
+                .get_all("x-forwarded-for")
+                .iter()
+                .filter_map(|value| value.to_str().ok());
             let chain: Vec<&str> = lines.flat_map(|line| line.split(',')).collect();
             forwarded(&chain, trusted).unwrap_or(peer)
         }
@@ -120,7 +147,9 @@ pub fn client_address(request: &Request) -> IpAddr {
 fn forwarded(chain: &[&str], trusted: &TrustedProxies) -> Option<IpAddr> {
     let mut last = None;
     for entry in chain.iter().rev() {
-        let Ok(address) = entry.trim().parse::<IpAddr>() else { break };
+        let Ok(address) = entry.trim().parse::<IpAddr>() else {
+            break;
+        };
         last = Some(address.to_canonical());
         if !trusted.contains(address) {
             break;
@@ -137,10 +166,17 @@ mod tests {
     fn only_what_trusted_proxies_say_is_believed() {
         let trusted = TrustedProxies(vec!["10.0.0.0/8".parse().unwrap()]);
         let check = |chain: &[&str], expect: Option<&str>| {
-            assert_eq!(forwarded(chain, &trusted), expect.map(|address| address.parse().unwrap()), "{chain:?}");
+            assert_eq!(
+                forwarded(chain, &trusted),
+                expect.map(|address| address.parse().unwrap()),
+                "{chain:?}"
+            );
         };
         check(&["203.0.113.9"], Some("203.0.113.9"));
-        check(&["198.51.100.1", "203.0.113.9", "10.1.1.1"], Some("203.0.113.9"));
+        check(
+            &["198.51.100.1", "203.0.113.9", "10.1.1.1"],
+            Some("203.0.113.9"),
+        );
         check(&["10.2.2.2", "10.1.1.1"], Some("10.2.2.2"));
         check(&["unknown", "10.1.1.1"], Some("10.1.1.1"));
         check(&["nonsense"], None);

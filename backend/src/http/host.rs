@@ -31,7 +31,10 @@ impl HostApi {
     ///
     /// Least role: viewer.
     #[oai(path = "/hosts", method = "get", operation_id = "list_hosts")]
-    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the document")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a parameter of the document"
+    )]
     async fn list_hosts(
         &self,
         _caller: Viewer,
@@ -51,29 +54,52 @@ impl HostApi {
         let mut hosts = select(&app, &label.0)?;
         let text = q.0.unwrap_or_default().to_lowercase();
         hosts.retain(|host| {
-            contains(host, &text) && status.0.is_none_or(|status| HostStatus::from(status_of(&app, host, now)) == status)
+            contains(host, &text)
+                && status
+                    .0
+                    .is_none_or(|status| HostStatus::from(status_of(&app, host, now)) == status)
         });
         hosts.sort_by_cached_key(|host| sort_key(host));
         if let Some(cursor) = cursor.0 {
-            let after = decode_cursor(&cursor).ok_or_else(|| ApiError::invalid("cursor", "must be one that was given"))?;
+            let after = decode_cursor(&cursor)
+                .ok_or_else(|| ApiError::invalid("cursor", "must be one that was given"))?;
             hosts.retain(|host| sort_key(host) > after);
         }
-        let limit = usize::try_from(limit.0.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default();
-        Ok(Reply(Page::cut(hosts, limit, |host| sort_key(host), |host| shape(&app, &host, now))))
+        let limit =
+            usize::try_from(limit.0.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default();
+        Ok(Reply(Page::cut(
+            hosts,
+            limit,
+            |host| sort_key(host),
+            |host| shape(&app, &host, now),
+        )))
     }
 
     /// One host.
     ///
     /// Least role: viewer.
     #[oai(path = "/hosts/:host_id", method = "get", operation_id = "get_host")]
-    async fn get_host(&self, _caller: Viewer, app: Data<&Arc<App>>, host_id: Path<Uuid>) -> Result<Reply<Host>, ApiError> {
-        Ok(Reply(shape(&app, &*find(&app, host_id.0)?, app.clock.now())))
+    async fn get_host(
+        &self,
+        _caller: Viewer,
+        app: Data<&Arc<App>>,
+        host_id: Path<Uuid>,
+    ) -> Result<Reply<Host>, ApiError> {
+        Ok(Reply(shape(
+            &app,
+            &*find(&app, host_id.0)?,
+            app.clock.now(),
+        )))
     }
 
     /// Change a host's name or labels; what is absent stays.
     ///
     /// Least role: admin.
-    #[oai(path = "/hosts/:host_id", method = "patch", operation_id = "update_host")]
+    #[oai(
+        path = "/hosts/:host_id",
+        method = "patch",
+        operation_id = "update_host"
+    )]
     async fn update_host(
         &self,
         caller: Admin,
@@ -82,15 +108,31 @@ impl HostApi {
         body: JsonBody<UpdateHost>,
     ) -> Result<Reply<Host>, ApiError> {
         let UpdateHost { name, labels } = body.0;
-        let host = host::update(&app, &caller.0, host_id.0, name.map(|name| name.0), labels.map(plain_labels)).await?;
+        let host = host::update(
+            &app,
+            &caller.0,
+            host_id.0,
+            name.map(|name| name.0),
+            labels.map(plain_labels),
+        )
+        .await?;
         Ok(Reply(shape(&app, &host, app.clock.now())))
     }
 
     /// Remove a host with everything that is kept of it, and revoke its token.
     ///
     /// Least role: admin.
-    #[oai(path = "/hosts/:host_id", method = "delete", operation_id = "delete_host")]
-    async fn delete_host(&self, caller: Admin, app: Data<&Arc<App>>, host_id: Path<Uuid>) -> Result<NoContent, ApiError> {
+    #[oai(
+        path = "/hosts/:host_id",
+        method = "delete",
+        operation_id = "delete_host"
+    )]
+    async fn delete_host(
+        &self,
+        caller: Admin,
+        app: Data<&Arc<App>>,
+        host_id: Path<Uuid>,
+    ) -> Result<NoContent, ApiError> {
         host::delete(&app, &caller.0, host_id.0).await?;
         Ok(NoContent::Done)
     }
@@ -98,25 +140,48 @@ impl HostApi {
     /// Revoke a host's tokens and issue a new one, shown this once.
     ///
     /// Least role: admin.
-    #[oai(path = "/hosts/:host_id/token", method = "post", operation_id = "issue_host_token")]
-    async fn issue_host_token(&self, caller: Admin, app: Data<&Arc<App>>, host_id: Path<Uuid>) -> Result<Created<HostToken>, ApiError> {
-        Ok(Reply(host_token(enroll::reissue(&app, &caller.0, host_id.0).await?)))
+    #[oai(
+        path = "/hosts/:host_id/token",
+        method = "post",
+        operation_id = "issue_host_token"
+    )]
+    async fn issue_host_token(
+        &self,
+        caller: Admin,
+        app: Data<&Arc<App>>,
+        host_id: Path<Uuid>,
+    ) -> Result<Created<HostToken>, ApiError> {
+        Ok(Reply(host_token(
+            enroll::reissue(&app, &caller.0, host_id.0).await?,
+        )))
     }
 }
 
 /// The host with this id.
 pub fn find(app: &App, host_id: Uuid) -> Result<Arc<domain::host::Host>, ApiError> {
-    app.store.state.hosts.get(host_id).ok_or_else(|| ApiError::not_found("host"))
+    app.store
+        .state
+        .hosts
+        .get(host_id)
+        .ok_or_else(|| ApiError::not_found("host"))
 }
 
 /// Hosts that have all these labels, given as `name=value`.
 pub fn select(app: &App, labels: &[String]) -> Result<Vec<Arc<domain::host::Host>>, ApiError> {
     let wanted = labels
         .iter()
-        .map(|label| label.split_once('=').ok_or_else(|| ApiError::invalid("label", "must be name=value")))
+        .map(|label| {
+            label
+                .split_once('=')
+                .ok_or_else(|| ApiError::invalid("label", "must be name=value"))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let mut hosts = app.store.state.hosts.all();
-    hosts.retain(|host| wanted.iter().all(|(name, value)| host.labels.get(*name).is_some_and(|has| has == value)));
+    hosts.retain(|host| {
+        wanted
+            .iter()
+            .all(|(name, value)| host.labels.get(*name).is_some_and(|has| has == value))
+    });
     Ok(hosts)
 }
 
@@ -127,12 +192,18 @@ fn sort_key(host: &domain::host::Host) -> String {
 fn contains(host: &domain::host::Host, text: &str) -> bool {
     let facts = &host.facts;
     text.is_empty()
-        || [host.name(), &facts.hostname, &facts.os].iter().any(|field| field.to_lowercase().contains(text))
-        || facts.addresses.iter().any(|address| address.to_lowercase().contains(text))
+        || [host.name(), &facts.hostname, &facts.os]
+            .iter()
+            .any(|field| field.to_lowercase().contains(text))
+        || facts
+            .addresses
+            .iter()
+            .any(|address| address.to_lowercase().contains(text))
 }
 
 fn last_seen(head: &HostHead) -> Option<DateTime<Utc>> {
-    head.last_received_at().and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+    head.last_received_at()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
 }
 
 fn status_of(app: &App, host: &domain::host::Host, now: DateTime<Utc>) -> domain::host::Status {
@@ -143,15 +214,27 @@ fn status_of(app: &App, host: &domain::host::Host, now: DateTime<Utc>) -> domain
 fn shape(app: &App, host: &domain::host::Host, now: DateTime<Utc>) -> Host {
     app.store.series.with_head(host.number, |head| {
         let last_seen_at = last_seen(head);
-        let status = domain::host::status(host.interval_seconds, last_seen_at, app.listening_since, now);
+        let status = domain::host::status(
+            host.interval_seconds,
+            last_seen_at,
+            app.listening_since,
+            now,
+        );
         let snapshot_at = host.snapshot.as_ref().map(|snapshot| snapshot.confirmed_at);
-        let is_stale = domain::host::is_snapshot_stale(host.snapshot_interval_seconds, snapshot_at, app.listening_since, now);
+        let is_stale = domain::host::is_snapshot_stale(
+            host.snapshot_interval_seconds,
+            snapshot_at,
+            app.listening_since,
+            now,
+        );
         let latest = |metric| Nullable(greatest_latest(head, metric).map(Number));
         Host {
             host_id: host.host_id,
             name: host.name().to_owned(),
             labels: wire_labels(&host.labels),
-            collection: Collection { kind: CollectionKind::Push },
+            collection: Collection {
+                kind: CollectionKind::Push,
+            },
             os: host.facts.os.clone(),
             addresses: host.facts.addresses.clone(),
             status: status.into(),
@@ -178,7 +261,15 @@ fn shape(app: &App, host: &domain::host::Host, now: DateTime<Utc>) -> Host {
 /// The greatest of the latest values of a metric's instances: the fullest mount. An instance that fell silent while
 /// others went on, an unmounted disk, no longer counts.
 fn greatest_latest(head: &HostHead, metric: &str) -> Option<f64> {
-    let latest = || (0..).zip(head.keys()).filter(|(_, key)| key.metric == metric).filter_map(|(number, _)| head.latest(number));
+    let latest = || {
+        (0..)
+            .zip(head.keys())
+            .filter(|(_, key)| key.metric == metric)
+            .filter_map(|(number, _)| head.latest(number))
+    };
     let newest = latest().map(|(at, _)| at).max()?;
-    latest().filter(|(at, _)| *at == newest).map(|(_, value)| value).max_by(f64::total_cmp)
+    latest()
+        .filter(|(at, _)| *at == newest)
+        .map(|(_, value)| value)
+        .max_by(f64::total_cmp)
 }

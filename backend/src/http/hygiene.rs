@@ -53,7 +53,10 @@ impl<E: Endpoint> Endpoint for Hygiene<E> {
             None => self.answer(request).await,
         };
         if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-            let allow = self.document.allow(&path).unwrap_or_else(|| "GET, HEAD".to_owned());
+            let allow = self
+                .document
+                .allow(&path)
+                .unwrap_or_else(|| "GET, HEAD".to_owned());
             if let Ok(allow) = HeaderValue::from_str(&allow) {
                 response.headers_mut().insert(header::ALLOW, allow);
             }
@@ -61,8 +64,16 @@ impl<E: Endpoint> Endpoint for Hygiene<E> {
         self.secure(&path, &mut response);
         let status = response.status();
         let name = method_name(&method);
-        self.app.metrics.http_requests.with_label_values(&[name, status.as_str()]).inc();
-        self.app.metrics.http_seconds.with_label_values(&[name]).observe(started.elapsed().as_secs_f64());
+        self.app
+            .metrics
+            .http_requests
+            .with_label_values(&[name, status.as_str()])
+            .inc();
+        self.app
+            .metrics
+            .http_seconds
+            .with_label_values(&[name])
+            .observe(started.elapsed().as_secs_f64());
         tracing::debug!(%method, path, status = status.as_u16(), "request");
         Ok(compress(response, coding))
     }
@@ -70,7 +81,10 @@ impl<E: Endpoint> Endpoint for Hygiene<E> {
 
 impl<E: Endpoint> Hygiene<E> {
     async fn answer(&self, request: Request) -> Response {
-        match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
+        match AssertUnwindSafe(self.inner.call(request))
+            .catch_unwind()
+            .await
+        {
             Ok(Ok(answer)) => answer.into_response(),
             Ok(Err(error)) => problem::from_error(error),
             Err(_) => {
@@ -83,13 +97,24 @@ impl<E: Endpoint> Hygiene<E> {
     fn secure(&self, path: &str, response: &mut Response) {
         let is_docs = path == "/docs" || path.starts_with("/docs/");
         let headers = response.headers_mut();
-        let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
-        set(header::CONTENT_SECURITY_POLICY, if is_docs { DOCS_CSP } else { DASHBOARD_CSP });
+        let mut set = |name: HeaderName, value: &'static str| {
+            headers.insert(name, HeaderValue::from_static(value))
+        };
+        set(
+            header::CONTENT_SECURITY_POLICY,
+            if is_docs { DOCS_CSP } else { DASHBOARD_CSP },
+        );
         set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
         set(header::REFERRER_POLICY, "no-referrer");
         set(header::X_FRAME_OPTIONS, "DENY");
-        set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
-        set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+        set(
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        );
+        set(
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        );
         if self.settings.strict_transport {
             set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
         }
@@ -102,13 +127,25 @@ impl<E: Endpoint> Hygiene<E> {
 fn oversized(request: &Request) -> Option<Response> {
     let refuse = |status, detail: &str| {
         let problem = serde_json::to_vec(&Problem::new(status, detail)).unwrap_or_default();
-        Some(Response::builder().status(status).content_type(PROBLEM_JSON).body(problem))
+        Some(
+            Response::builder()
+                .status(status)
+                .content_type(PROBLEM_JSON)
+                .body(problem),
+        )
     };
-    let head: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let head: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
     if request.original_uri().to_string().len() > URL_BYTES {
         refuse(StatusCode::URI_TOO_LONG, "the URL is longer than 4 KiB")
     } else if head > HEAD_BYTES {
-        refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is larger than 16 KiB")
+        refuse(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the head is larger than 16 KiB",
+        )
     } else {
         None
     }
@@ -130,7 +167,11 @@ fn method_name(method: &Method) -> &'static str {
 
 /// The coding that the caller likes best of those that are quick enough to make on the fly.
 fn coding(request: &Request) -> Option<CompressionAlgo> {
-    let accept = request.headers().get(header::ACCEPT_ENCODING)?.to_str().ok()?;
+    let accept = request
+        .headers()
+        .get(header::ACCEPT_ENCODING)?
+        .to_str()
+        .ok()?;
     let accepts = |coding| accept.split(',').any(|part| is_wanted(part, coding));
     if accepts("zstd") {
         Some(CompressionAlgo::ZSTD)
@@ -145,17 +186,34 @@ fn coding(request: &Request) -> Option<CompressionAlgo> {
 
 fn compress(mut response: Response, coding: Option<CompressionAlgo>) -> Response {
     let headers = response.headers();
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
     let kind = text(header::CONTENT_TYPE).unwrap_or_default();
-    let is_text = ["application/json", PROBLEM_JSON, "text/"].iter().any(|prefix| kind.starts_with(prefix))
+    let is_text = ["application/json", PROBLEM_JSON, "text/"]
+        .iter()
+        .any(|prefix| kind.starts_with(prefix))
         || kind.contains("javascript");
-    let is_large = text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()).is_none_or(|length: usize| length >= COMPRESS_BYTES);
+    let is_large = text(header::CONTENT_LENGTH)
+        .and_then(|length| length.parse().ok())
+        .is_none_or(|length: usize| length >= COMPRESS_BYTES);
     let is_plain = !headers.contains_key(header::CONTENT_ENCODING);
-    let has_body = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let Some(coding) = coding.filter(|_| is_text && is_large && is_plain && has_body && kind != PROBLEM_JSON) else {
+    let has_body = !matches!(
+        response.status(),
+        StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    let Some(coding) =
+        coding.filter(|_| is_text && is_large && is_plain && has_body && kind != PROBLEM_JSON)
+    else {
         return response;
     };
     response.headers_mut().remove(header::CONTENT_LENGTH);
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    Compress::new(response, coding).with_quality(CompressionLevel::Fastest).into_response()
+    response
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    Compress::new(response, coding)
+        .with_quality(CompressionLevel::Fastest)
+        .into_response()
 }

@@ -49,20 +49,33 @@ pub enum ColumnsReply {
 pub struct MetricApi;
 
 #[OpenApi(tag = "Tags::Metrics")]
-#[expect(clippy::too_many_arguments, reason = "each is a parameter of the document")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a parameter of the document"
+)]
 impl MetricApi {
     /// Name, unit and meaning of every metric that agents measure by themselves.
     ///
     /// Least role: viewer.
-    #[oai(path = "/metrics/catalog", method = "get", operation_id = "list_metrics")]
+    #[oai(
+        path = "/metrics/catalog",
+        method = "get",
+        operation_id = "list_metrics"
+    )]
     async fn list_metrics(&self, _caller: Viewer) -> Result<Reply<Catalog>, ApiError> {
-        Ok(Reply(Catalog { items: domain::metric::CATALOG.iter().map(Metric::from).collect() }))
+        Ok(Reply(Catalog {
+            items: domain::metric::CATALOG.iter().map(Metric::from).collect(),
+        }))
     }
 
     /// A host's series with their latest values.
     ///
     /// Least role: viewer.
-    #[oai(path = "/hosts/:host_id/series", method = "get", operation_id = "list_series")]
+    #[oai(
+        path = "/hosts/:host_id/series",
+        method = "get",
+        operation_id = "list_series"
+    )]
     async fn list_series(
         &self,
         _caller: Viewer,
@@ -75,28 +88,41 @@ impl MetricApi {
     ) -> Result<Reply<Page<SeriesInfo>>, ApiError> {
         let host = find(&app, host_id.0)?;
         let mut series = app.store.series.with_head(host.number, |head| {
-            let latest = (0..).zip(head.keys()).map(|(number, key)| (key.clone(), head.latest(number)));
+            let latest = (0..)
+                .zip(head.keys())
+                .map(|(number, key)| (key.clone(), head.latest(number)));
             latest.collect::<Vec<_>>()
         });
         series.sort_by_cached_key(|(key, _)| series_key(key));
         if let Some(cursor) = cursor.0 {
-            let after = decode_cursor(&cursor).ok_or_else(|| ApiError::invalid("cursor", "must be one that was given"))?;
+            let after = decode_cursor(&cursor)
+                .ok_or_else(|| ApiError::invalid("cursor", "must be one that was given"))?;
             series.retain(|(key, _)| series_key(key) > after);
         }
-        let limit = usize::try_from(limit.0.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default();
-        Ok(Reply(Page::cut(series, limit, |(key, _)| series_key(key), |(key, latest)| SeriesInfo {
-            unit: domain::metric::unit(&key.metric).to_owned(),
-            metric: key.metric,
-            instance: key.instance.into(),
-            latest_value: Nullable(latest.map(|(_, value)| Number(value))),
-            latest_at: Nullable(latest.map(|(at, _)| at)),
-        })))
+        let limit =
+            usize::try_from(limit.0.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default();
+        Ok(Reply(Page::cut(
+            series,
+            limit,
+            |(key, _)| series_key(key),
+            |(key, latest)| SeriesInfo {
+                unit: domain::metric::unit(&key.metric).to_owned(),
+                metric: key.metric,
+                instance: key.instance.into(),
+                latest_value: Nullable(latest.map(|(_, value)| Number(value))),
+                latest_at: Nullable(latest.map(|(at, _)| at)),
+            },
+        )))
     }
 
     /// Raw samples of a host.
     ///
     /// Least role: viewer. At most 10,000 samples a series. `Accept: text/csv` gives CSV.
-    #[oai(path = "/hosts/:host_id/samples", method = "get", operation_id = "get_samples")]
+    #[oai(
+        path = "/hosts/:host_id/samples",
+        method = "get",
+        operation_id = "get_samples"
+    )]
     async fn get_samples(
         &self,
         _caller: Viewer,
@@ -123,7 +149,11 @@ impl MetricApi {
     ///
     /// Least role: viewer. Buckets start at multiples of `step`; an empty bucket is `null`. At most 10,000 points a
     /// series. `Accept: text/csv` gives CSV.
-    #[oai(path = "/hosts/:host_id/trends", method = "get", operation_id = "get_trends")]
+    #[oai(
+        path = "/hosts/:host_id/trends",
+        method = "get",
+        operation_id = "get_trends"
+    )]
     async fn get_trends(
         &self,
         _caller: Viewer,
@@ -147,7 +177,8 @@ impl MetricApi {
         let selection = selection(&app, metric.0, instance.0, from.0, to.0)?;
         let (step, aggregates) = (parse_step(step.0)?, aggregates(aggregate.0));
         let app = Arc::clone(&app);
-        let columns = off_thread(move || query::trends(&app, &host, &selection, step, &aggregates)).await?;
+        let columns =
+            off_thread(move || query::trends(&app, &host, &selection, step, &aggregates)).await?;
         Ok(reply(request, columns))
     }
 
@@ -178,13 +209,20 @@ impl MetricApi {
         /// Aggregate; may repeat; `avg` if absent.
         aggregate: Query<Vec<Aggregate>>,
     ) -> Result<ColumnsReply, ApiError> {
-        let group_by: GroupBy =
-            group_by.0.as_deref().unwrap_or("host").parse().map_err(|message| ApiError::invalid("group_by", message))?;
+        let group_by: GroupBy = group_by
+            .0
+            .as_deref()
+            .unwrap_or("host")
+            .parse()
+            .map_err(|message| ApiError::invalid("group_by", message))?;
         let hosts = select(&app, &label.0)?;
         let selection = selection(&app, metric.0, instance.0, from.0, to.0)?;
         let (step, aggregates) = (parse_step(step.0)?, aggregates(aggregate.0));
         let app = Arc::clone(&app);
-        let columns = off_thread(move || query::fleet_trends(&app, &hosts, &selection, step, &aggregates, &group_by)).await?;
+        let columns = off_thread(move || {
+            query::fleet_trends(&app, &hosts, &selection, step, &aggregates, &group_by)
+        })
+        .await?;
         Ok(reply(request, columns))
     }
 
@@ -214,26 +252,39 @@ impl MetricApi {
         let hosts = select(&app, &label.0)?;
         let selection = selection(&app, vec![metric.0], instance.0, from.0, to.0)?;
         let aggregate = aggregate.0.unwrap_or(Aggregate::Avg).into();
-        let limit = usize::try_from(limit.0.map_or(DEFAULT_TOP, |limit| limit.0)).unwrap_or_default();
+        let limit =
+            usize::try_from(limit.0.map_or(DEFAULT_TOP, |limit| limit.0)).unwrap_or_default();
         let app = Arc::clone(&app);
-        let items = off_thread(move || query::top(&app, hosts, &selection, aggregate, limit)).await?;
+        let items =
+            off_thread(move || query::top(&app, hosts, &selection, aggregate, limit)).await?;
         let shape = |item: query::TopItem| TopItem {
             host_id: item.host.host_id,
             name: item.host.name().to_owned(),
             instance: item.instance.into(),
             value: Number(item.value),
         };
-        Ok(Reply(Top { items: items.into_iter().map(shape).collect() }))
+        Ok(Reply(Top {
+            items: items.into_iter().map(shape).collect(),
+        }))
     }
 }
 
 /// Queries walk memory for milliseconds: off the async threads, so that probes and reports go on.
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, crate::flows::FlowError> + Send + 'static) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| ApiError::internal())?.map_err(ApiError::from)
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, crate::flows::FlowError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| ApiError::internal())?
+        .map_err(ApiError::from)
 }
 
 fn series_key(key: &domain::report::SeriesKey) -> String {
-    format!("{}\u{0}{}", key.metric, key.instance.as_deref().unwrap_or_default())
+    format!(
+        "{}\u{0}{}",
+        key.metric,
+        key.instance.as_deref().unwrap_or_default()
+    )
 }
 
 fn selection(
@@ -246,8 +297,14 @@ fn selection(
     if metrics.is_empty() {
         return Err(ApiError::invalid("metric", "is required"));
     }
-    let to = to.map_or_else(|| app.clock.now() + TimeDelta::seconds(1), |moment| moment.0);
-    let from = from.map_or_else(|| to.checked_sub_signed(DEFAULT_RANGE).unwrap_or(to), |moment| moment.0);
+    let to = to.map_or_else(
+        || app.clock.now() + TimeDelta::seconds(1),
+        |moment| moment.0,
+    );
+    let from = from.map_or_else(
+        || to.checked_sub_signed(DEFAULT_RANGE).unwrap_or(to),
+        |moment| moment.0,
+    );
     Ok(Selection {
         metrics: metrics.into_iter().map(|metric| metric.0).collect(),
         instance,
@@ -261,7 +318,10 @@ fn parse_step(step: Option<String>) -> Result<Option<i64>, ApiError> {
         None | Some("auto") => Ok(None),
         Some(text) => match text.parse() {
             Ok(seconds) if (1..=MAX_STEP_SECONDS).contains(&seconds) => Ok(Some(seconds)),
-            _ => Err(ApiError::invalid("step", "must be auto or whole seconds from 1 to 315360000")),
+            _ => Err(ApiError::invalid(
+                "step",
+                "must be auto or whole seconds from 1 to 315360000",
+            )),
         },
     }
 }
@@ -280,7 +340,11 @@ fn aggregates(wanted: Vec<Aggregate>) -> Vec<domain::series::Aggregate> {
 }
 
 fn reply(request: &Request, columns: query::Columns) -> ColumnsReply {
-    let content = if wants_csv(request) { ColumnsContent::Csv(Csv(csv(&columns))) } else { ColumnsContent::Json(Direct(shape(columns))) };
+    let content = if wants_csv(request) {
+        ColumnsContent::Csv(Csv(csv(&columns)))
+    } else {
+        ColumnsContent::Json(Direct(shape(columns)))
+    };
     ColumnsReply::Ok(content)
 }
 
@@ -300,7 +364,11 @@ fn shape(columns: query::Columns) -> Columns {
                 metric: column.key.metric,
                 instance: column.key.instance.into(),
                 aggregate: Nullable(column.aggregate.map(shape_aggregate)),
-                values: column.values.into_iter().map(|value| Nullable(value.map(Number))).collect(),
+                values: column
+                    .values
+                    .into_iter()
+                    .map(|value| Nullable(value.map(Number)))
+                    .collect(),
             })
             .collect(),
     }
@@ -337,7 +405,12 @@ fn csv(columns: &query::Columns) -> Vec<u8> {
     let _ = writer.write_record(std::iter::once("timestamp".to_owned()).chain(names));
     for (row, at) in columns.timestamps.iter().enumerate() {
         let cells = columns.columns.iter().map(|column| {
-            column.values.get(row).copied().flatten().map_or_else(String::new, |value| value.to_string())
+            column
+                .values
+                .get(row)
+                .copied()
+                .flatten()
+                .map_or_else(String::new, |value| value.to_string())
         });
         let _ = writer.write_record(std::iter::once(at.to_string()).chain(cells));
     }

@@ -20,13 +20,13 @@ use std::sync::Arc;
 
 use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, Response, Route, get};
-use poem_openapi::types::{ParseFromJSON, ToJSON, Type};
 use poem_openapi::OpenApiService;
+use poem_openapi::types::{ParseFromJSON, ToJSON, Type};
 use uuid::Uuid;
 
-pub use self::guard::TrustedProxies;
 use self::body::Reply;
 use self::docs::Document;
+pub use self::guard::TrustedProxies;
 use self::hygiene::Hygiene;
 use self::problem::ApiError;
 use crate::app::App;
@@ -99,12 +99,27 @@ pub fn document() -> String {
 /// A field of a body that may be absent may also be `null`, which means the same: the document says so.
 fn allow_null_where_optional(document: &mut serde_json::Value) {
     use serde_json::{Value, json};
-    let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else { return };
+    let Some(schemas) = document
+        .pointer_mut("/components/schemas")
+        .and_then(Value::as_object_mut)
+    else {
+        return;
+    };
     for schema in schemas.values_mut() {
-        let required: Vec<String> =
-            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
-        let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { continue };
-        for (_, property) in properties.iter_mut().filter(|(name, _)| !required.contains(name)) {
+        let required: Vec<String> = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect();
+        let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
+            continue;
+        };
+        for (_, property) in properties
+            .iter_mut()
+            .filter(|(name, _)| !required.contains(name))
+        {
             if let Some(reference) = property.get("$ref").cloned() {
                 *property = json!({ "nullable": true, "allOf": [{ "$ref": reference }] });
             } else if let Some(property) = property.as_object_mut() {
@@ -133,7 +148,13 @@ pub fn service(app: Arc<App>, settings: HttpSettings) -> BoxEndpoint<'static, Re
         .data(Arc::clone(&settings))
         .data(Arc::clone(&document))
         .data(trusted_proxies);
-    Hygiene { inner: routes, app, settings, document }.boxed()
+    Hygiene {
+        inner: routes,
+        app,
+        settings,
+        document,
+    }
+    .boxed()
 }
 
 /// One page of records that are kept in the order of their ids.
@@ -151,6 +172,13 @@ fn page_by_id<R, T: Type + ParseFromJSON + ToJSON>(
         })
         .transpose()?;
     let limit = usize::try_from(limit.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default();
-    let rest = records.into_iter().filter(|record| after.is_none_or(|after| id(record) > after));
-    Ok(Reply(Page::cut(rest, limit, |record| id(record).to_string(), |record| shape(&record))))
+    let rest = records
+        .into_iter()
+        .filter(|record| after.is_none_or(|after| id(record) > after));
+    Ok(Reply(Page::cut(
+        rest,
+        limit,
+        |record| id(record).to_string(),
+        |record| shape(&record),
+    )))
 }

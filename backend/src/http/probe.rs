@@ -23,19 +23,39 @@ pub fn livez() -> &'static str {
 /// The store answers and the backend is not stopping.
 #[handler]
 pub async fn readyz(app: Data<&Arc<App>>) -> Response {
-    let is_ready = !app.stopping.is_cancelled() && app.store.kv.get_many(Table::Meta, vec![b"format".to_vec()]).await.is_ok();
-    let (status, word) = if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "unready") };
-    Response::builder().status(status).content_type("text/plain; charset=utf-8").body(word)
+    let is_ready = !app.stopping.is_cancelled()
+        && app
+            .store
+            .kv
+            .get_many(Table::Meta, vec![b"format".to_vec()])
+            .await
+            .is_ok();
+    let (status, word) = if is_ready {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unready")
+    };
+    Response::builder()
+        .status(status)
+        .content_type("text/plain; charset=utf-8")
+        .body(word)
 }
 
 /// The backend's own figures and every host's latest gauges, in Prometheus' text form. Least role: viewer.
 #[handler]
 pub fn metrics(request: &Request, app: Data<&Arc<App>>) -> Result<Response, ApiError> {
     let bearer = Bearer::from_request(request).map_err(|_| ApiError::unauthorized())?;
-    app.tokens.user(&app.store, &bearer.token, app.clock.now()).ok_or_else(ApiError::unauthorized)?;
+    app.tokens
+        .user(&app.store, &bearer.token, app.clock.now())
+        .ok_or_else(ApiError::unauthorized)?;
     let mut page = app.metrics.render();
     page.extend_from_slice(host_gauges(&app).as_bytes());
-    Ok(Response::builder().header(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8").body(page))
+    Ok(Response::builder()
+        .header(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )
+        .body(page))
 }
 
 /// The latest value of every series of every host that is not silent, grouped by metric as the format wants it.
@@ -46,8 +66,16 @@ fn host_gauges(app: &App) -> String {
         let fresh_seconds = i64::from(host.interval_seconds) * 4 + 60;
         app.store.series.with_head(host.number, |head| {
             for (number, key) in (0..).zip(head.keys()) {
-                if let Some((_, value)) = head.latest(number).filter(|(at, _)| now - at <= fresh_seconds) {
-                    gauges.push((key.clone(), host.host_id.to_string(), host.name().to_owned(), value));
+                if let Some((_, value)) = head
+                    .latest(number)
+                    .filter(|(at, _)| now - at <= fresh_seconds)
+                {
+                    gauges.push((
+                        key.clone(),
+                        host.host_id.to_string(),
+                        host.name().to_owned(),
+                        value,
+                    ));
                 }
             }
         });
@@ -55,10 +83,15 @@ fn host_gauges(app: &App) -> String {
     gauges.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
     let mut page = String::new();
     for same_metric in gauges.chunk_by(|a, b| a.0.metric == b.0.metric) {
-        let Some((SeriesKey { metric: name, .. }, ..)) = same_metric.first() else { continue };
+        let Some((SeriesKey { metric: name, .. }, ..)) = same_metric.first() else {
+            continue;
+        };
         let help = metric::find(name).map_or("A custom gauge.", |metric| metric.description);
         // Writing into a String cannot fail.
-        let _ = writeln!(page, "# HELP infra_watch_host_{name} {help}\n# TYPE infra_watch_host_{name} gauge");
+        let _ = writeln!(
+            page,
+            "# HELP infra_watch_host_{name} {help}\n# TYPE infra_watch_host_{name} gauge"
+        );
         for (key, host_id, host, value) in same_metric {
             let instance = key.instance.as_deref().unwrap_or_default();
             let _ = writeln!(
@@ -73,5 +106,8 @@ fn host_gauges(app: &App) -> String {
 }
 
 fn escape(label: &str) -> String {
-    label.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
+    label
+        .replace('\\', r"\\")
+        .replace('"', r#"\""#)
+        .replace('\n', r"\n")
 }

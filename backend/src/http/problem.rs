@@ -53,7 +53,10 @@ impl Problem {
     }
 
     fn about(mut self, field: &str, message: &str) -> Self {
-        self.errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
+        self.errors.push(FieldError {
+            field: field.to_owned(),
+            message: message.to_owned(),
+        });
         self
     }
 }
@@ -111,29 +114,47 @@ impl ApiError {
     /// One body for every token that is missing, wrong, expired or revoked.
     pub fn unauthorized() -> Self {
         let detail = "a valid bearer token is needed";
-        Self::Unauthorized(Json(Problem::new(StatusCode::UNAUTHORIZED, detail)), "Bearer".to_owned())
+        Self::Unauthorized(
+            Json(Problem::new(StatusCode::UNAUTHORIZED, detail)),
+            "Bearer".to_owned(),
+        )
     }
 
     /// A login that failed, whatever the reason.
     pub fn login_failed() -> Self {
         let detail = "the username or the password is wrong";
-        Self::Unauthorized(Json(Problem::new(StatusCode::UNAUTHORIZED, detail)), "Bearer".to_owned())
+        Self::Unauthorized(
+            Json(Problem::new(StatusCode::UNAUTHORIZED, detail)),
+            "Bearer".to_owned(),
+        )
     }
 
     /// The role does not allow it.
     pub fn forbidden() -> Self {
-        Self::Forbidden(Json(Problem::new(StatusCode::FORBIDDEN, "your role does not allow this")))
+        Self::Forbidden(Json(Problem::new(
+            StatusCode::FORBIDDEN,
+            "your role does not allow this",
+        )))
     }
 
     /// There is no such thing.
     pub fn not_found(what: &str) -> Self {
-        Self::NotFound(Json(Problem::new(StatusCode::NOT_FOUND, format!("there is no such {what}"))))
+        Self::NotFound(Json(Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("there is no such {what}"),
+        )))
     }
 
     /// One field is wrong.
     pub fn invalid(field: &str, message: &str) -> Self {
-        let detail = if field.is_empty() { message.to_owned() } else { format!("{field} {message}") };
-        Self::Invalid(Json(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).about(field, message)))
+        let detail = if field.is_empty() {
+            message.to_owned()
+        } else {
+            format!("{field} {message}")
+        };
+        Self::Invalid(Json(
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).about(field, message),
+        ))
     }
 
     /// The body is larger than `limit_bytes`.
@@ -144,22 +165,34 @@ impl ApiError {
 
     /// The body's media type or encoding is not taken.
     pub fn unsupported_media(detail: &str) -> Self {
-        Self::UnsupportedMedia(Json(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)))
+        Self::UnsupportedMedia(Json(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            detail,
+        )))
     }
 
     /// The body took too long.
     pub fn timeout() -> Self {
-        Self::Timeout(Json(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive")))
+        Self::Timeout(Json(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body took too long to arrive",
+        )))
     }
 
     /// Not at the moment.
     pub fn unavailable(detail: &str) -> Self {
-        Self::Unavailable(Json(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)), RETRY_SECONDS)
+        Self::Unavailable(
+            Json(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)),
+            RETRY_SECONDS,
+        )
     }
 
     /// A mistake of ours; its cause is in the log.
     pub fn internal() -> Self {
-        Self::Internal(Json(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here; it is in the log")))
+        Self::Internal(Json(Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "something went wrong here; it is in the log",
+        )))
     }
 }
 
@@ -167,19 +200,35 @@ impl From<FlowError> for ApiError {
     fn from(error: FlowError) -> Self {
         match error {
             FlowError::NotFound(what) => Self::not_found(what),
-            FlowError::Conflict(detail) => Self::Conflict(Json(Problem::new(StatusCode::CONFLICT, detail))),
+            FlowError::Conflict(detail) => {
+                Self::Conflict(Json(Problem::new(StatusCode::CONFLICT, detail)))
+            }
             FlowError::Invalid { field, message } => Self::invalid(&field, &message),
             FlowError::Unauthenticated => Self::unauthorized(),
             FlowError::Forbidden => Self::forbidden(),
-            FlowError::TooMany { retry_after_seconds } => {
-                let detail = format!("too many attempts; the next one is possible in {retry_after_seconds} s");
-                Self::TooMany(Json(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)), retry_after_seconds)
+            FlowError::TooMany {
+                retry_after_seconds,
+            } => {
+                let detail = format!(
+                    "too many attempts; the next one is possible in {retry_after_seconds} s"
+                );
+                Self::TooMany(
+                    Json(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)),
+                    retry_after_seconds,
+                )
             }
-            FlowError::Busy => Self::unavailable("too much of this is under way; try again in a moment"),
-            FlowError::QueryTimeout(_) => Self::unavailable("the query took too long; ask for less"),
+            FlowError::Busy => {
+                Self::unavailable("too much of this is under way; try again in a moment")
+            }
+            FlowError::QueryTimeout(_) => {
+                Self::unavailable("the query took too long; ask for less")
+            }
             FlowError::Store(error) => error.into(),
             FlowError::Read(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "reading the store");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "reading the store"
+                );
                 Self::internal()
             }
         }
@@ -189,10 +238,15 @@ impl From<FlowError> for ApiError {
 impl From<KvError> for ApiError {
     fn from(error: KvError) -> Self {
         match error {
-            KvError::Busy => Self::unavailable("the store has too much to write; try again in a moment"),
+            KvError::Busy => {
+                Self::unavailable("the store has too much to write; try again in a moment")
+            }
             KvError::StorageFull => {
-                tracing::error!("the store's disk is full: nothing is accepted until there is space");
-                let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store's disk is full");
+                tracing::error!(
+                    "the store's disk is full: nothing is accepted until there is space"
+                );
+                let mut problem =
+                    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store's disk is full");
                 problem.kind = "urn:infra-watch:storage-full".to_owned();
                 Self::Unavailable(Json(problem), RETRY_SECONDS)
             }
@@ -207,7 +261,10 @@ impl From<KvError> for ApiError {
 /// Any error of the HTTP library as a problem; what is a response already passes.
 pub fn from_error(error: poem::Error) -> Response {
     use poem::error::{MethodNotAllowedError, NotFoundError};
-    use poem_openapi::error::{AuthorizationError, ContentTypeError, ParseParamError, ParsePathError, ParseRequestPayloadError};
+    use poem_openapi::error::{
+        AuthorizationError, ContentTypeError, ParseParamError, ParsePathError,
+        ParseRequestPayloadError,
+    };
 
     if error.is_from_response() {
         return error.into_response();
@@ -232,8 +289,12 @@ pub fn from_error(error: poem::Error) -> Response {
                 ApiError::internal()
             }
             StatusCode::NOT_FOUND => ApiError::not_found("thing here"),
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(Json(Problem::new(error.status(), "the body is too large"))),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => ApiError::unsupported_media("the body's encoding or type is not taken"),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                ApiError::TooLarge(Json(Problem::new(error.status(), "the body is too large")))
+            }
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                ApiError::unsupported_media("the body's encoding or type is not taken")
+            }
             _ => ApiError::bad_request("the request is malformed"),
         }
     };

@@ -36,25 +36,49 @@ impl ReportApi {
         peer: Peer,
         body: JsonBody<Enroll>,
     ) -> Result<Created<HostToken>, ApiError> {
-        let Enroll { install_id, machine_id, hostname, agent_version } = body.0;
-        let introduction =
-            Introduction { install_id, machine_id: machine_id.0, hostname: hostname.0, agent_version: agent_version.0 };
-        let enrolled = enroll::enroll(&app, key.0.key_id, introduction, &peer.0.to_string()).await?;
+        let Enroll {
+            install_id,
+            machine_id,
+            hostname,
+            agent_version,
+        } = body.0;
+        let introduction = Introduction {
+            install_id,
+            machine_id: machine_id.0,
+            hostname: hostname.0,
+            agent_version: agent_version.0,
+        };
+        let enrolled =
+            enroll::enroll(&app, key.0.key_id, introduction, &peer.0.to_string()).await?;
         Ok(Reply(host_token(enrolled)))
     }
 
     /// A fresh host token, a year long.
     ///
     /// The bearer is the agent's present token, which stays valid until the next renewal.
-    #[oai(path = "/agent/token", method = "post", operation_id = "renew_agent_token")]
-    async fn renew_agent_token(&self, agent: Agent, app: Data<&Arc<App>>) -> Result<Reply<HostToken>, ApiError> {
-        Ok(Reply(host_token(enroll::renew(&app, agent.0.host.host_id, agent.0.token_id).await?)))
+    #[oai(
+        path = "/agent/token",
+        method = "post",
+        operation_id = "renew_agent_token"
+    )]
+    async fn renew_agent_token(
+        &self,
+        agent: Agent,
+        app: Data<&Arc<App>>,
+    ) -> Result<Reply<HostToken>, ApiError> {
+        Ok(Reply(host_token(
+            enroll::renew(&app, agent.0.host.host_id, agent.0.token_id).await?,
+        )))
     }
 
     /// Send a report.
     ///
     /// The bearer is a host token. Answers only when everything it counts is on disk; sending a report again is safe.
-    #[oai(path = "/agent/reports", method = "post", operation_id = "submit_report")]
+    #[oai(
+        path = "/agent/reports",
+        method = "post",
+        operation_id = "submit_report"
+    )]
     async fn submit_report(
         &self,
         agent: Agent,
@@ -63,7 +87,11 @@ impl ReportApi {
         body: ReportBody,
     ) -> Result<Accepted<ReportOutcome>, ApiError> {
         let started = Instant::now();
-        let wire_bytes = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()).unwrap_or("-");
+        let wire_bytes = request
+            .headers()
+            .get(header::CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("-");
         let (host, report_id) = (&agent.0.host, body.0.report_id);
         let points = body.0.points.0.len();
         let outcome = take(&app, host, body.0).await;
@@ -94,15 +122,23 @@ impl ReportApi {
 }
 
 async fn take(app: &App, host: &Host, report: Report) -> Result<Ingested, ApiError> {
-    let report = report.into_domain().map_err(|error| ApiError::invalid(&error.field, error.message))?;
+    let report = report
+        .into_domain()
+        .map_err(|error| ApiError::invalid(&error.field, error.message))?;
     Ok(ingest::ingest(app, host, report).await?)
 }
 
 fn count(app: &App, ingested: &Ingested) {
     app.metrics.reports.with_label_values(&["accepted"]).inc();
-    app.metrics.values_accepted.inc_by(ingested.appended.accepted);
-    app.metrics.values_duplicate.inc_by(ingested.appended.duplicates);
-    app.metrics.points_rejected.inc_by(ingested.rejected.len() as u64);
+    app.metrics
+        .values_accepted
+        .inc_by(ingested.appended.accepted);
+    app.metrics
+        .values_duplicate
+        .inc_by(ingested.appended.duplicates);
+    app.metrics
+        .points_rejected
+        .inc_by(ingested.rejected.len() as u64);
 }
 
 fn shape(ingested: Ingested) -> ReportOutcome {
@@ -112,7 +148,10 @@ fn shape(ingested: Ingested) -> ReportOutcome {
         rejected: ingested
             .rejected
             .into_iter()
-            .map(|rejected| RejectedPoint { at: rejected.at, reason: rejected.reason.to_owned() })
+            .map(|rejected| RejectedPoint {
+                at: rejected.at,
+                reason: rejected.reason.to_owned(),
+            })
             .collect(),
         snapshot: match ingested.snapshot {
             ingest::SnapshotOutcome::Stored => SnapshotOutcome::Stored,
@@ -125,5 +164,9 @@ fn shape(ingested: Ingested) -> ReportOutcome {
 
 /// A host's fresh token in JSON.
 pub fn host_token(enrolled: Enrolled) -> HostToken {
-    HostToken { host_id: enrolled.host_id, token: enrolled.token, expires_at: enrolled.kept.expires_at }
+    HostToken {
+        host_id: enrolled.host_id,
+        token: enrolled.token,
+        expires_at: enrolled.kept.expires_at,
+    }
 }

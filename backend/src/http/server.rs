@@ -58,7 +58,12 @@ pub struct ServeOptions {
 
 impl Default for ServeOptions {
     fn default() -> Self {
-        Self { tls: None, trusted_proxies: TrustedProxies::default(), drain: Duration::ZERO, grace: Duration::from_secs(20) }
+        Self {
+            tls: None,
+            trusted_proxies: TrustedProxies::default(),
+            drain: Duration::ZERO,
+            grace: Duration::from_secs(20),
+        }
     }
 }
 
@@ -83,7 +88,11 @@ impl Strangers {
             }
             *count += 1;
         }
-        Some(Connection { address, is_stranger: AtomicBool::new(!is_trusted), strangers: Arc::clone(self) })
+        Some(Connection {
+            address,
+            is_stranger: AtomicBool::new(!is_trusted),
+            strangers: Arc::clone(self),
+        })
     }
 }
 
@@ -125,21 +134,38 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let local = listener.local_addr()?;
-    let ServeOptions { tls, trusted_proxies, drain, grace } = options;
-    let server = Arc::new(Server { endpoint, tls, stopping: CancellationToken::new() });
+    let ServeOptions {
+        tls,
+        trusted_proxies,
+        drain,
+        grace,
+    } = options;
+    let server = Arc::new(Server {
+        endpoint,
+        tls,
+        stopping: CancellationToken::new(),
+    });
     let strangers = Arc::new(Strangers::default());
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let connections = TaskTracker::new();
     let accept = async {
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let address = peer.ip().to_canonical();
                     // One over the bound is closed by dropping it.
-                    if let Some(connection) = strangers.admit(address, trusted_proxies.contains(address)) {
+                    if let Some(connection) =
+                        strangers.admit(address, trusted_proxies.contains(address))
+                    {
                         let server = Arc::clone(&server);
-                        connections.spawn(async move { server.connection(stream, local, peer, connection, place).await });
+                        connections.spawn(async move {
+                            server
+                                .connection(stream, local, peer, connection, place)
+                                .await
+                        });
                     }
                 }
                 Err(error) => {
@@ -161,21 +187,37 @@ pub async fn serve(
     server.stopping.cancel();
     connections.close();
     if timeout(grace, connections.wait()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "connections were cut at the end of the grace period");
+        tracing::warn!(
+            connections = connections.len(),
+            "connections were cut at the end of the grace period"
+        );
     }
     Ok(())
 }
 
 impl Server {
-    async fn connection(&self, stream: TcpStream, local: SocketAddr, peer: SocketAddr, connection: Connection, place: OwnedSemaphorePermit) {
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        local: SocketAddr,
+        peer: SocketAddr,
+        connection: Connection,
+        place: OwnedSemaphorePermit,
+    ) {
         let _place = place;
         // Small answers go out at once.
         drop(stream.set_nodelay(true));
         let connection = Arc::new(connection);
         match &self.tls {
-            None => self.http(stream, Scheme::HTTP, local, peer, connection).await,
+            None => {
+                self.http(stream, Scheme::HTTP, local, peer, connection)
+                    .await
+            }
             Some(tls) => match timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
-                Ok(Ok(stream)) => self.http(stream, Scheme::HTTPS, local, peer, connection).await,
+                Ok(Ok(stream)) => {
+                    self.http(stream, Scheme::HTTPS, local, peer, connection)
+                        .await
+                }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
             },
@@ -193,10 +235,17 @@ impl Server {
         let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
             let (scheme, connection) = (scheme.clone(), Arc::clone(&connection));
             async move {
-                let addresses = (LocalAddr(Addr::SocketAddr(local)), RemoteAddr(Addr::SocketAddr(peer)));
+                let addresses = (
+                    LocalAddr(Addr::SocketAddr(local)),
+                    RemoteAddr(Addr::SocketAddr(peer)),
+                );
                 let mut request = Request::from((request, addresses.0, addresses.1, scheme));
                 request.extensions_mut().insert(connection);
-                let response = self.endpoint.call(request).await.unwrap_or_else(poem::Error::into_response);
+                let response = self
+                    .endpoint
+                    .call(request)
+                    .await
+                    .unwrap_or_else(poem::Error::into_response);
                 Ok::<hyper::Response<BoxBody<bytes::Bytes, io::Error>>, Infallible>(response.into())
             }
         });
@@ -224,10 +273,18 @@ struct WriteGuard<S> {
 
 impl<S> WriteGuard<S> {
     fn new(stream: S) -> Self {
-        Self { stream, stalled: Box::pin(sleep(WRITE_STALL)), is_waiting: false }
+        Self {
+            stream,
+            stalled: Box::pin(sleep(WRITE_STALL)),
+            is_waiting: false,
+        }
     }
 
-    fn watch<T>(&mut self, context: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn watch<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        progress: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if progress.is_ready() {
             self.is_waiting = false;
             return progress;
@@ -242,18 +299,30 @@ impl<S> WriteGuard<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for WriteGuard<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for WriteGuard<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let progress = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.watch(context, progress)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let progress = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.watch(context, progress)
     }

@@ -38,17 +38,23 @@ impl SessionApi {
         body: JsonBody<Login>,
     ) -> Result<Reply<SessionToken>, ApiError> {
         let Login { username, password } = body.0;
-        let logged_in = login::login(&app, &username.0, &password.0, peer.0).await.map_err(|error| match error {
-            FlowError::Unauthenticated => ApiError::login_failed(),
-            other => other.into(),
-        })?;
+        let logged_in = login::login(&app, &username.0, &password.0, peer.0)
+            .await
+            .map_err(|error| match error {
+                FlowError::Unauthenticated => ApiError::login_failed(),
+                other => other.into(),
+            })?;
         Ok(token(cookies, &settings, logged_in))
     }
 
     /// Exchange the refresh cookie for a fresh access token.
     ///
     /// Needs the cookie and no token. The cookie rotates; the previous one answers the same for 10 s.
-    #[oai(path = "/auth/refresh", method = "post", operation_id = "refresh_session")]
+    #[oai(
+        path = "/auth/refresh",
+        method = "post",
+        operation_id = "refresh_session"
+    )]
     async fn refresh_session(
         &self,
         app: Data<&Arc<App>>,
@@ -88,27 +94,46 @@ impl SessionApi {
     /// Least role: viewer.
     #[oai(path = "/auth/me", method = "get", operation_id = "get_me")]
     async fn get_me(&self, caller: Viewer) -> Result<Reply<Me>, ApiError> {
-        Ok(Reply(Me::new(&caller.0.principal.user, caller.0.principal.role)))
+        Ok(Reply(Me::new(
+            &caller.0.principal.user,
+            caller.0.principal.role,
+        )))
     }
 
     /// Choose a new password; the user's other sessions end.
     ///
     /// Least role: viewer.
-    #[oai(path = "/auth/password", method = "post", operation_id = "change_password")]
+    #[oai(
+        path = "/auth/password",
+        method = "post",
+        operation_id = "change_password"
+    )]
     async fn change_password(
         &self,
         caller: Viewer,
         app: Data<&Arc<App>>,
         body: JsonBody<ChangePassword>,
     ) -> Result<NoContent, ApiError> {
-        login::change_password(&app, &caller.0, &body.0.current_password.0, &body.0.new_password.0).await?;
+        login::change_password(
+            &app,
+            &caller.0,
+            &body.0.current_password.0,
+            &body.0.new_password.0,
+        )
+        .await?;
         Ok(NoContent::Done)
     }
 }
 
-fn token(cookies: &CookieJar, settings: &HttpSettings, logged_in: login::LoggedIn) -> Reply<SessionToken> {
+fn token(
+    cookies: &CookieJar,
+    settings: &HttpSettings,
+    logged_in: login::LoggedIn,
+) -> Reply<SessionToken> {
     let mut cookie = cookie(settings, &logged_in.refresh_cookie);
-    cookie.set_max_age(std::time::Duration::from_secs(SESSION_ABSOLUTE_SECONDS.unsigned_abs()));
+    cookie.set_max_age(std::time::Duration::from_secs(
+        SESSION_ABSOLUTE_SECONDS.unsigned_abs(),
+    ));
     cookies.add(cookie);
     Reply(SessionToken {
         access_token: logged_in.access_token,

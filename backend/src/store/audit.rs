@@ -42,7 +42,12 @@ pub struct Actor {
 impl Actor {
     /// The backend itself.
     pub fn system() -> Self {
-        Self { kind: "system".to_owned(), id: None, name: "infra-watch".to_owned(), address: None }
+        Self {
+            kind: "system".to_owned(),
+            id: None,
+            name: "infra-watch".to_owned(),
+            address: None,
+        }
     }
 }
 
@@ -59,7 +64,9 @@ impl Record for AuditEntry {
 pub fn append(change: &mut Change<'_>, entry: &AuditEntry) {
     // A struct of strings always has a JSON form.
     if let Ok(bytes) = record::encode(entry) {
-        change.batch().put(Table::Audit, record::key(entry.audit_id), bytes.into());
+        change
+            .batch()
+            .put(Table::Audit, record::key(entry.audit_id), bytes.into());
     }
 }
 
@@ -67,9 +74,15 @@ pub fn append(change: &mut Change<'_>, entry: &AuditEntry) {
 ///
 /// # Errors
 /// The engine's, and entries that this build cannot understand.
-pub async fn page(kv: &dyn Kv, before: Option<Uuid>, limit: usize) -> Result<Vec<AuditEntry>, OpenError> {
+pub async fn page(
+    kv: &dyn Kv,
+    before: Option<Uuid>,
+    limit: usize,
+) -> Result<Vec<AuditEntry>, OpenError> {
     let end = before.map_or(vec![0xff; 17], record::key);
-    let entries = kv.scan(Table::Audit, Vec::new()..end, limit, Direction::Backward).await?;
+    let entries = kv
+        .scan(Table::Audit, Vec::new()..end, limit, Direction::Backward)
+        .await?;
     entries
         .into_iter()
         .map(|(key, value)| {

@@ -70,15 +70,28 @@ pub fn encode(out: &mut Vec<u8>, host: u32, received_at: i64, series: &[u32], ro
     let mut values = Vec::with_capacity(rows.len());
     for column in 0..series.len() {
         values.clear();
-        values.extend(rows.iter().filter_map(|row| row.values.get(column).copied().flatten()));
+        values.extend(
+            rows.iter()
+                .filter_map(|row| row.values.get(column).copied().flatten()),
+        );
         encode_column(out, rows, column, &values);
     }
 }
 
 fn encode_column(out: &mut Vec<u8>, rows: &[Point], column: usize, values: &[f64]) {
-    let gaps = if values.len() == rows.len() { 0 } else { TAG_HAS_GAPS };
-    let scale = (0..POWERS_OF_TEN.len()).find(|scale| values.iter().all(|value| scaled(*value, *scale).is_some()));
-    out.push(scale.and_then(|scale| u8::try_from(scale).ok()).unwrap_or(TAG_PLAIN) | gaps);
+    let gaps = if values.len() == rows.len() {
+        0
+    } else {
+        TAG_HAS_GAPS
+    };
+    let scale = (0..POWERS_OF_TEN.len())
+        .find(|scale| values.iter().all(|value| scaled(*value, *scale).is_some()));
+    out.push(
+        scale
+            .and_then(|scale| u8::try_from(scale).ok())
+            .unwrap_or(TAG_PLAIN)
+            | gaps,
+    );
     if gaps != 0 {
         for eight in rows.chunks(8) {
             out.push(eight.iter().enumerate().fold(0, |bits, (bit, row)| {
@@ -103,7 +116,8 @@ fn scaled(value: f64, scale: usize) -> Option<i64> {
     let power = POWERS_OF_TEN.get(scale)?;
     let whole = (value * power).round();
     // Within 2^53 the conversion is exact; -0.0 comes back as 0.0 and fails the comparison of bits.
-    (whole.abs() < MAX_EXACT && (whole as i64 as f64 / power).to_bits() == value.to_bits()).then_some(whole as i64)
+    (whole.abs() < MAX_EXACT && (whole as i64 as f64 / power).to_bits() == value.to_bits())
+        .then_some(whole as i64)
 }
 
 /// Reads every frame of a value of the log.
@@ -128,32 +142,51 @@ fn decode_frame(bytes: &mut &[u8]) -> Result<Frame, DecodeError> {
     let mut at = 0_i64;
     let mut rows = (0..count)
         .map(|_| {
-            at = at.checked_add(take_signed(bytes)?).ok_or(DecodeError::Damaged)?;
-            Ok(Point { at, values: vec![None; columns] })
+            at = at
+                .checked_add(take_signed(bytes)?)
+                .ok_or(DecodeError::Damaged)?;
+            Ok(Point {
+                at,
+                values: vec![None; columns],
+            })
         })
         .collect::<Result<Vec<_>, DecodeError>>()?;
     for column in 0..columns {
         decode_column(bytes, &mut rows, column)?;
     }
-    Ok(Frame { host, received_at, series, rows })
+    Ok(Frame {
+        host,
+        received_at,
+        series,
+        rows,
+    })
 }
 
 fn decode_column(bytes: &mut &[u8], rows: &mut [Point], column: usize) -> Result<(), DecodeError> {
     let tag = *take(bytes, 1)?.first().ok_or(DecodeError::Short)?;
-    let gaps = if tag & TAG_HAS_GAPS == 0 { None } else { Some(take(bytes, rows.len().div_ceil(8))?) };
+    let gaps = if tag & TAG_HAS_GAPS == 0 {
+        None
+    } else {
+        Some(take(bytes, rows.len().div_ceil(8))?)
+    };
     let power = POWERS_OF_TEN.get(usize::from(tag & !TAG_HAS_GAPS));
     if power.is_none() && tag & !TAG_HAS_GAPS != TAG_PLAIN {
         return Err(DecodeError::Damaged);
     }
     let mut previous = 0_i64;
     for (index, row) in rows.iter_mut().enumerate() {
-        let is_present = gaps.is_none_or(|bits| bits.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1));
+        let is_present = gaps.is_none_or(|bits| {
+            bits.get(index / 8)
+                .is_some_and(|byte| byte >> (index % 8) & 1 == 1)
+        });
         if !is_present {
             continue;
         }
         let value = match power {
             Some(power) => {
-                previous = previous.checked_add(take_signed(bytes)?).ok_or(DecodeError::Damaged)?;
+                previous = previous
+                    .checked_add(take_signed(bytes)?)
+                    .ok_or(DecodeError::Damaged)?;
                 previous as f64 / power
             }
             None => f64::from_le_bytes(*take(bytes, 8)?.first_chunk().ok_or(DecodeError::Short)?),
@@ -203,7 +236,11 @@ fn take_signed(bytes: &mut &[u8]) -> Result<i64, DecodeError> {
 /// A count of things that take at least a byte each, so that damage cannot ask for all memory.
 fn take_count(bytes: &mut &[u8]) -> Result<usize, DecodeError> {
     let count = usize::try_from(take_unsigned(bytes)?).map_err(|_| DecodeError::Damaged)?;
-    if count > bytes.len() { Err(DecodeError::Short) } else { Ok(count) }
+    if count > bytes.len() {
+        Err(DecodeError::Short)
+    } else {
+        Ok(count)
+    }
 }
 
 #[cfg(test)]
@@ -213,12 +250,27 @@ mod tests {
 
     fn round_trip(frame: &Frame) -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode(&mut bytes, frame.host, frame.received_at, &frame.series, &frame.rows);
+        encode(
+            &mut bytes,
+            frame.host,
+            frame.received_at,
+            &frame.series,
+            &frame.rows,
+        );
         let mut back = Vec::new();
         decode(&bytes, |frame| back.push(frame)).unwrap();
         assert_eq!(back.len(), 1);
         let bits = |frame: &Frame| -> Vec<Vec<Option<u64>>> {
-            frame.rows.iter().map(|row| row.values.iter().map(|value| value.map(f64::to_bits)).collect()).collect()
+            frame
+                .rows
+                .iter()
+                .map(|row| {
+                    row.values
+                        .iter()
+                        .map(|value| value.map(f64::to_bits))
+                        .collect()
+                })
+                .collect()
         };
         assert_eq!(bits(&back[0]), bits(frame));
         assert_eq!(back[0], *frame);
@@ -227,12 +279,17 @@ mod tests {
 
     #[test]
     fn an_ordinary_post_is_small() {
-        let values: Vec<Option<f64>> = (0..20).map(|number| Some(f64::from(number * 311) / 100.0)).collect();
+        let values: Vec<Option<f64>> = (0..20)
+            .map(|number| Some(f64::from(number * 311) / 100.0))
+            .collect();
         let frame = Frame {
             host: 300,
             received_at: 1_763_881_201,
             series: (0..20).collect(),
-            rows: vec![Point { at: 1_763_881_200, values }],
+            rows: vec![Point {
+                at: 1_763_881_200,
+                values,
+            }],
         };
         let bytes = round_trip(&frame);
         assert!(bytes.len() < 20 * 5, "{} bytes for 20 values", bytes.len());
@@ -240,13 +297,33 @@ mod tests {
 
     #[test]
     fn odd_numbers_survive() {
-        let odd = [0.0, -0.0, 0.1, 0.1 + 0.2, f64::MAX, f64::MIN_POSITIVE, 5e-324, -1e15, 1e300, 9_007_199_254_740_993.0];
+        let odd = [
+            0.0,
+            -0.0,
+            0.1,
+            0.1 + 0.2,
+            f64::MAX,
+            f64::MIN_POSITIVE,
+            5e-324,
+            -1e15,
+            1e300,
+            9_007_199_254_740_993.0,
+        ];
         for value in odd {
             round_trip(&Frame {
                 host: 1,
                 received_at: 0,
                 series: vec![4],
-                rows: vec![Point { at: 7, values: vec![Some(value)] }, Point { at: 8, values: vec![None] }],
+                rows: vec![
+                    Point {
+                        at: 7,
+                        values: vec![Some(value)],
+                    },
+                    Point {
+                        at: 8,
+                        values: vec![None],
+                    },
+                ],
             });
         }
     }

@@ -64,10 +64,17 @@ impl HostHead {
 
     /// Whether a point is there.
     pub fn contains(&self, series: u32, at: i64) -> bool {
-        let Some(slot) = self.slots.get(&slot_of(at)) else { return false };
-        let Some(column) = slot.columns.get(series as usize) else { return false };
+        let Some(slot) = self.slots.get(&slot_of(at)) else {
+            return false;
+        };
+        let Some(column) = slot.columns.get(series as usize) else {
+            return false;
+        };
         let position = slot.times.binary_search(&offset(at));
-        position.ok().and_then(|position| column.get(position)).is_some_and(|value| !value.is_nan())
+        position
+            .ok()
+            .and_then(|position| column.get(position))
+            .is_some_and(|value| !value.is_nan())
     }
 
     /// Adds one moment: a value or nothing for each of `series`. What is there already stays.
@@ -92,8 +99,12 @@ impl HostHead {
         }
         for (number, slot) in self.slots.range(slot_of(from)..=slot_of(to - 1)) {
             let start = slot_start(*number);
-            let Some(column) = slot.columns.get(series as usize) else { continue };
-            let first = slot.times.partition_point(|time| start + i64::from(*time) < from);
+            let Some(column) = slot.columns.get(series as usize) else {
+                continue;
+            };
+            let first = slot
+                .times
+                .partition_point(|time| start + i64::from(*time) < from);
             for (time, value) in slot.times.iter().zip(column).skip(first) {
                 let at = start + i64::from(*time);
                 if at >= to {
@@ -127,7 +138,11 @@ impl Slot {
             Ok(position) => position,
             Err(position) => {
                 self.times.insert(position, time);
-                for column in self.columns.iter_mut().filter(|column| column.len() > position) {
+                for column in self
+                    .columns
+                    .iter_mut()
+                    .filter(|column| column.len() > position)
+                {
                     column.insert(position, f64::NAN);
                 }
                 position
@@ -140,7 +155,9 @@ impl Slot {
         if self.columns.len() <= series {
             self.columns.resize_with(series + 1, Vec::new);
         }
-        let Some(column) = self.columns.get_mut(series) else { return false };
+        let Some(column) = self.columns.get_mut(series) else {
+            return false;
+        };
         if column.len() <= position {
             column.resize(position, f64::NAN);
             column.push(value);
@@ -162,15 +179,30 @@ mod tests {
     use proptest::prelude::*;
 
     fn key(metric: &str) -> SeriesKey {
-        SeriesKey { metric: metric.to_owned(), instance: None }
+        SeriesKey {
+            metric: metric.to_owned(),
+            instance: None,
+        }
     }
 
     #[test]
     fn the_first_stored_value_wins() {
         let mut head = HostHead::default();
         let series = [head.add_series(key("a")), head.add_series(key("b"))];
-        head.insert(&series, &Point { at: 100, values: vec![Some(1.0), None] });
-        head.insert(&series, &Point { at: 100, values: vec![Some(2.0), Some(3.0)] });
+        head.insert(
+            &series,
+            &Point {
+                at: 100,
+                values: vec![Some(1.0), None],
+            },
+        );
+        head.insert(
+            &series,
+            &Point {
+                at: 100,
+                values: vec![Some(2.0), Some(3.0)],
+            },
+        );
         let read = |series| {
             let mut points = Vec::new();
             head.read(series, 0, 1000, |at, value| points.push((at, value)));

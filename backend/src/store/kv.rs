@@ -118,7 +118,12 @@ pub struct Batch {
 impl Batch {
     /// An empty batch of one class.
     pub fn new(class: Class) -> Self {
-        Self { class, operations: Vec::new(), preconditions: Vec::new(), bytes: 0 }
+        Self {
+            class,
+            operations: Vec::new(),
+            preconditions: Vec::new(),
+            bytes: 0,
+        }
     }
 
     /// Sets a key.
@@ -142,7 +147,8 @@ impl Batch {
     /// Applies only if the key has this value.
     pub fn expect_equals(&mut self, table: Table, key: Key, value: Bytes) {
         self.bytes += key.len() + value.len();
-        self.preconditions.push(Precondition::Equals(table, key, value));
+        self.preconditions
+            .push(Precondition::Equals(table, key, value));
     }
 
     /// The class that it changes.
@@ -192,10 +198,12 @@ impl Batch {
                 Operation::Delete(table, key) => check(*table, key, None)?,
             }
         }
-        self.preconditions.iter().try_for_each(|precondition| match precondition {
-            Precondition::Absent(table, key) => check(*table, key, None),
-            Precondition::Equals(table, key, value) => check(*table, key, Some(value)),
-        })
+        self.preconditions
+            .iter()
+            .try_for_each(|precondition| match precondition {
+                Precondition::Absent(table, key) => check(*table, key, None),
+                Precondition::Equals(table, key, value) => check(*table, key, Some(value)),
+            })
     }
 }
 
@@ -240,7 +248,13 @@ pub trait Kv: Send + Sync + 'static {
     fn get_many(&self, table: Table, keys: Vec<Key>) -> KvFuture<'_, Vec<Option<Bytes>>>;
 
     /// One page of a range: at most `limit` entries; go on from the last key.
-    fn scan(&self, table: Table, range: Range<Key>, limit: usize, direction: Direction) -> KvFuture<'_, Vec<(Key, Bytes)>>;
+    fn scan(
+        &self,
+        table: Table,
+        range: Range<Key>,
+        limit: usize,
+        direction: Direction,
+    ) -> KvFuture<'_, Vec<(Key, Bytes)>>;
 
     /// Applies a batch; durable when it answers `Ok`.
     fn write(&self, batch: Batch) -> KvFuture<'_, ()>;
@@ -282,7 +296,14 @@ pub async fn scan_all<E: From<KvError>>(
 ) -> Result<(), E> {
     let mut start = range.start;
     loop {
-        let page = kv.scan(table, start..range.end.clone(), PAGE_ENTRIES, Direction::Forward).await?;
+        let page = kv
+            .scan(
+                table,
+                start..range.end.clone(),
+                PAGE_ENTRIES,
+                Direction::Forward,
+            )
+            .await?;
         let is_last = page.len() < PAGE_ENTRIES;
         start = match page.last() {
             Some((key, _)) => [key.as_slice(), &[0]].concat(),

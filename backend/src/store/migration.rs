@@ -25,7 +25,9 @@ pub const MIGRATIONS: &[Migration] = &[];
 pub async fn format(kv: &dyn Kv) -> Result<Option<u32>, OpenError> {
     let values = kv.get_many(Table::Meta, vec![FORMAT_KEY.to_vec()]).await?;
     Ok(values.into_iter().flatten().next().map(|bytes| {
-        bytes.first_chunk().map_or(u32::MAX, |bytes| u32::from_be_bytes(*bytes))
+        bytes
+            .first_chunk()
+            .map_or(u32::MAX, |bytes| u32::from_be_bytes(*bytes))
     }))
 }
 
@@ -34,7 +36,9 @@ pub async fn format(kv: &dyn Kv) -> Result<Option<u32>, OpenError> {
 /// # Errors
 /// [`OpenError::Newer`], with nothing changed.
 pub async fn run(kv: &dyn Kv, migrations: &[Migration]) -> Result<(), OpenError> {
-    let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let known = u32::try_from(migrations.len())
+        .unwrap_or(u32::MAX)
+        .saturating_add(1);
     let found = format(kv).await?;
     match found {
         Some(found) if found > known => return Err(OpenError::Newer { found, known }),
@@ -53,6 +57,10 @@ pub async fn run(kv: &dyn Kv, migrations: &[Migration]) -> Result<(), OpenError>
 
 async fn write_format(kv: &dyn Kv, format: u32) -> Result<(), OpenError> {
     let mut batch = Batch::new(Class::State);
-    batch.put(Table::Meta, FORMAT_KEY.to_vec(), Bytes::copy_from_slice(&format.to_be_bytes()));
+    batch.put(
+        Table::Meta,
+        FORMAT_KEY.to_vec(),
+        Bytes::copy_from_slice(&format.to_be_bytes()),
+    );
     Ok(kv.write(batch).await?)
 }

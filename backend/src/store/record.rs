@@ -73,16 +73,23 @@ pub fn encode<T: Record>(record: &T) -> Result<Vec<u8>, serde_json::Error> {
 /// # Errors
 /// See [`RecordError`].
 pub fn decode<T: Record>(bytes: &[u8]) -> Result<T, RecordError> {
-    let (version, json) = bytes.split_first_chunk::<VERSION_BYTES>().ok_or(RecordError::Short)?;
+    let (version, json) = bytes
+        .split_first_chunk::<VERSION_BYTES>()
+        .ok_or(RecordError::Short)?;
     let found = u16::from_be_bytes(*version);
     if found == T::VERSION {
         return serde_json::from_slice(json).map_err(RecordError::Invalid);
     }
     if found > T::VERSION {
-        return Err(RecordError::Newer { found, known: T::VERSION });
+        return Err(RecordError::Newer {
+            found,
+            known: T::VERSION,
+        });
     }
     let value = serde_json::from_slice(json).map_err(RecordError::Invalid)?;
-    let value = (found..T::VERSION).try_fold(value, |value, from| T::upgrade(from, value)).map_err(RecordError::Upgrade)?;
+    let value = (found..T::VERSION)
+        .try_fold(value, |value, from| T::upgrade(from, value))
+        .map_err(RecordError::Upgrade)?;
     serde_json::from_value(value).map_err(RecordError::Invalid)
 }
 
@@ -115,7 +122,10 @@ mod tests {
                     object.insert("names".to_owned(), Value::Array(vec![name]));
                 }
                 2 => {
-                    let count = object.get("names").and_then(Value::as_array).map_or(0, Vec::len);
+                    let count = object
+                        .get("names")
+                        .and_then(Value::as_array)
+                        .map_or(0, Vec::len);
                     object.insert("count".to_owned(), count.into());
                 }
                 _ => return Err(format!("no upgrade from version {from}")),
@@ -130,12 +140,27 @@ mod tests {
 
     #[test]
     fn older_records_are_brought_up_to_date_and_newer_ones_refused() {
-        let team = Team { id: Uuid::nil(), names: vec!["ann".to_owned()], count: 1 };
+        let team = Team {
+            id: Uuid::nil(),
+            names: vec!["ann".to_owned()],
+            count: 1,
+        };
         assert_eq!(decode::<Team>(&encode(&team).unwrap()).unwrap(), team);
         let id = Uuid::nil();
-        assert_eq!(decode::<Team>(&kept(1, &format!(r#"{{"id":"{id}","name":"ann"}}"#))).unwrap(), team);
-        assert_eq!(decode::<Team>(&kept(2, &format!(r#"{{"id":"{id}","names":["ann"]}}"#))).unwrap(), team);
-        let refusal = |bytes: &[u8]| decode::<Team>(bytes).err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(
+            decode::<Team>(&kept(1, &format!(r#"{{"id":"{id}","name":"ann"}}"#))).unwrap(),
+            team
+        );
+        assert_eq!(
+            decode::<Team>(&kept(2, &format!(r#"{{"id":"{id}","names":["ann"]}}"#))).unwrap(),
+            team
+        );
+        let refusal = |bytes: &[u8]| {
+            decode::<Team>(bytes)
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default()
+        };
         assert!(refusal(&kept(4, "{}")).contains("version 4"));
         assert!(refusal(&kept(1, "{}")).contains("no name"));
         assert!(refusal(&kept(3, "{}")).contains("not valid"));

@@ -12,12 +12,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, TableDefinition,
-    TableError, WriteTransaction,
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    StorageError, TableDefinition, TableError, WriteTransaction,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::kv::{Batch, Class, Direction, Key, Kv, KvError, KvFuture, Operation, Precondition, Table, TableStats};
+use super::kv::{
+    Batch, Class, Direction, Key, Kv, KvError, KvFuture, Operation, Precondition, Table, TableStats,
+};
 
 /// Bytes that may wait to be written, for each class; past that a write is refused as busy.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
@@ -51,9 +53,17 @@ struct FileHandle {
 
 enum Request {
     Write(Batch, oneshot::Sender<Result<(), KvError>>),
-    DeleteRange(Table, Range<Key>, usize, oneshot::Sender<Result<usize, KvError>>),
+    DeleteRange(
+        Table,
+        Range<Key>,
+        usize,
+        oneshot::Sender<Result<usize, KvError>>,
+    ),
     /// Answers once nothing before it is under way, and goes on when the other side is dropped.
-    Hold(oneshot::Sender<oneshot::Receiver<()>>, oneshot::Receiver<()>),
+    Hold(
+        oneshot::Sender<oneshot::Receiver<()>>,
+        oneshot::Receiver<()>,
+    ),
 }
 
 impl RedbKv {
@@ -64,7 +74,11 @@ impl RedbKv {
     pub fn open(directory: &Path) -> Result<Self, KvError> {
         let opener = |name: &str| -> Opener {
             let path: PathBuf = directory.join(name);
-            Box::new(move || Database::builder().set_cache_size(CACHE_BYTES).create(&path))
+            Box::new(move || {
+                Database::builder()
+                    .set_cache_size(CACHE_BYTES)
+                    .create(&path)
+            })
         };
         Self::with_openers(opener("state.redb"), opener("series.redb"))
     }
@@ -74,7 +88,10 @@ impl RedbKv {
     /// # Errors
     /// As [`RedbKv::open`].
     pub fn with_openers(state: Opener, series: Opener) -> Result<Self, KvError> {
-        Ok(Self { state: FileHandle::open(Class::State, state)?, series: FileHandle::open(Class::Series, series)? })
+        Ok(Self {
+            state: FileHandle::open(Class::State, state)?,
+            series: FileHandle::open(Class::Series, series)?,
+        })
     }
 
     fn handle(&self, class: Class) -> &FileHandle {
@@ -96,7 +113,10 @@ impl RedbKv {
 
 impl FileHandle {
     fn open(class: Class, opener: Opener) -> Result<Self, KvError> {
-        let file = Arc::new(File { opener, database: Mutex::new(None) });
+        let file = Arc::new(File {
+            opener,
+            database: Mutex::new(None),
+        });
         // Tables are made at once, so that a read never meets a missing one.
         file.with(|database| {
             let transaction = database.begin_write()?;
@@ -112,15 +132,30 @@ impl FileHandle {
             .name(format!("store-{class:?}").to_lowercase())
             .spawn(move || write_loop(&writer, requests))
             .map_err(|error| KvError::Io(format!("starting the writer thread: {error}")))?;
-        Ok(Self { file, queue, budget: Arc::new(Semaphore::new(QUEUE_BYTES)) })
+        Ok(Self {
+            file,
+            queue,
+            budget: Arc::new(Semaphore::new(QUEUE_BYTES)),
+        })
     }
 
-    async fn send<T>(&self, bytes: usize, request: impl FnOnce(oneshot::Sender<Result<T, KvError>>) -> Request) -> Result<T, KvError> {
+    async fn send<T>(
+        &self,
+        bytes: usize,
+        request: impl FnOnce(oneshot::Sender<Result<T, KvError>>) -> Request,
+    ) -> Result<T, KvError> {
         let permits = u32::try_from(bytes.clamp(1, QUEUE_BYTES)).unwrap_or(u32::MAX);
-        let _permit = self.budget.try_acquire_many(permits).map_err(|_| KvError::Busy)?;
+        let _permit = self
+            .budget
+            .try_acquire_many(permits)
+            .map_err(|_| KvError::Busy)?;
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(request(answer)).map_err(|_| KvError::Busy)?;
-        answered.await.map_err(|_| KvError::Io("the writer ended".to_owned()))?
+        self.queue
+            .try_send(request(answer))
+            .map_err(|_| KvError::Busy)?;
+        answered
+            .await
+            .map_err(|_| KvError::Io("the writer ended".to_owned()))?
     }
 }
 
@@ -142,7 +177,10 @@ impl File {
     }
 
     /// Runs `work` on the database; on an I/O error the handle is dropped, to be opened again by the next caller.
-    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, KvError> {
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, KvError> {
         let database = self.database()?;
         work(&database).map_err(|error| {
             let error = translate(error);
@@ -154,7 +192,10 @@ impl File {
     fn forget(&self, failed: &Arc<Database>, error: &KvError) {
         if matches!(error, KvError::Io(_) | KvError::StorageFull) {
             let mut slot = self.database.lock();
-            if slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, failed)) {
+            if slot
+                .as_ref()
+                .is_some_and(|current| Arc::ptr_eq(current, failed))
+            {
                 tracing::error!(%error, "store failed, its file will be opened again");
                 *slot = None;
             }
@@ -164,16 +205,26 @@ impl File {
 
 fn translate(error: redb::Error) -> KvError {
     match error {
-        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => KvError::StorageFull,
-        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => KvError::Damaged(error.to_string()),
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            KvError::StorageFull
+        }
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            KvError::Damaged(error.to_string())
+        }
         redb::Error::Corrupted(reason) => KvError::Damaged(reason),
-        error @ (redb::Error::UpgradeRequired(_) | redb::Error::RepairAborted) => KvError::Damaged(error.to_string()),
+        error @ (redb::Error::UpgradeRequired(_) | redb::Error::RepairAborted) => {
+            KvError::Damaged(error.to_string())
+        }
         error => KvError::Io(error.to_string()),
     }
 }
 
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, KvError> + Send + 'static) -> Result<T, KvError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(KvError::Io(error.to_string())))
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, KvError> + Send + 'static,
+) -> Result<T, KvError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(KvError::Io(error.to_string())))
 }
 
 fn write_loop(file: &File, mut requests: mpsc::Receiver<Request>) {
@@ -200,7 +251,8 @@ fn write_loop(file: &File, mut requests: mpsc::Receiver<Request>) {
             }
             Request::DeleteRange(table, range, max, answer) => {
                 // Whoever asked may have gone; the work is done all the same.
-                let _ = answer.send(file.with(|database| delete_range(database, table, &range, max)));
+                let _ =
+                    answer.send(file.with(|database| delete_range(database, table, &range, max)));
             }
             Request::Hold(held, until) => {
                 let (done, ended) = oneshot::channel();
@@ -249,7 +301,11 @@ fn apply(database: &Database, batches: &[&Batch]) -> Result<Vec<usize>, redb::Er
                     Precondition::Equals(table, key, value) => (*table, key, Some(&value[..])),
                 };
                 let table = open(&transaction, &mut tables, table)?;
-                holds &= table.get(key.as_slice())?.as_ref().map(redb::AccessGuard::value) == expected;
+                holds &= table
+                    .get(key.as_slice())?
+                    .as_ref()
+                    .map(redb::AccessGuard::value)
+                    == expected;
             }
             if !holds {
                 conflicts.push(index);
@@ -258,7 +314,8 @@ fn apply(database: &Database, batches: &[&Batch]) -> Result<Vec<usize>, redb::Er
             for operation in batch.operations() {
                 match operation {
                     Operation::Put(table, key, value) => {
-                        open(&transaction, &mut tables, *table)?.insert(key.as_slice(), &value[..])?;
+                        open(&transaction, &mut tables, *table)?
+                            .insert(key.as_slice(), &value[..])?;
                     }
                     Operation::Delete(table, key) => {
                         open(&transaction, &mut tables, *table)?.remove(key.as_slice())?;
@@ -278,11 +335,18 @@ fn open<'tables, 'transaction>(
 ) -> Result<&'tables mut redb::Table<'transaction, &'static [u8], &'static [u8]>, TableError> {
     Ok(match tables.entry(table) {
         std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-        std::collections::hash_map::Entry::Vacant(entry) => entry.insert(transaction.open_table(definition(table))?),
+        std::collections::hash_map::Entry::Vacant(entry) => {
+            entry.insert(transaction.open_table(definition(table))?)
+        }
     })
 }
 
-fn delete_range(database: &Database, table: Table, range: &Range<Key>, max: usize) -> Result<usize, redb::Error> {
+fn delete_range(
+    database: &Database,
+    table: Table,
+    range: &Range<Key>,
+    max: usize,
+) -> Result<usize, redb::Error> {
     let transaction = begin(database)?;
     let removed = {
         let mut table = transaction.open_table(definition(table))?;
@@ -305,12 +369,22 @@ impl Kv for RedbKv {
         Box::pin(self.read(table.class(), move |database| {
             let table = database.begin_read()?.open_table(definition(table))?;
             keys.iter()
-                .map(|key| Ok(table.get(key.as_slice())?.map(|value| Bytes::copy_from_slice(value.value()))))
+                .map(|key| {
+                    Ok(table
+                        .get(key.as_slice())?
+                        .map(|value| Bytes::copy_from_slice(value.value())))
+                })
                 .collect()
         }))
     }
 
-    fn scan(&self, table: Table, range: Range<Key>, limit: usize, direction: Direction) -> KvFuture<'_, Vec<(Key, Bytes)>> {
+    fn scan(
+        &self,
+        table: Table,
+        range: Range<Key>,
+        limit: usize,
+        direction: Direction,
+    ) -> KvFuture<'_, Vec<(Key, Bytes)>> {
         Box::pin(self.read(table.class(), move |database| {
             if range.start >= range.end {
                 return Ok(Vec::new());
@@ -337,7 +411,9 @@ impl Kv for RedbKv {
             if batch.is_empty() && batch.preconditions().is_empty() {
                 return Ok(());
             }
-            self.handle(batch.class()).send(batch.bytes(), |answer| Request::Write(batch, answer)).await
+            self.handle(batch.class())
+                .send(batch.bytes(), |answer| Request::Write(batch, answer))
+                .await
         })
     }
 
@@ -346,7 +422,9 @@ impl Kv for RedbKv {
             if range.start >= range.end {
                 return Ok(0);
             }
-            self.handle(table.class()).send(0, |answer| Request::DeleteRange(table, range, max, answer)).await
+            self.handle(table.class())
+                .send(0, |answer| Request::DeleteRange(table, range, max, answer))
+                .await
         })
     }
 
@@ -354,7 +432,10 @@ impl Kv for RedbKv {
         Box::pin(async move {
             let mut all = Vec::new();
             for class in [Class::State, Class::Series] {
-                all.extend(self.read(class, move |database| table_stats(database, class)).await?);
+                all.extend(
+                    self.read(class, move |database| table_stats(database, class))
+                        .await?,
+                );
             }
             Ok(all)
         })
@@ -366,19 +447,28 @@ impl Kv for RedbKv {
             for handle in [&self.state, &self.series] {
                 let (held, holding) = oneshot::channel();
                 let (release, until) = oneshot::channel();
-                handle.queue.send(Request::Hold(held, until)).await.map_err(|_| KvError::Busy)?;
-                holding.await.map_err(|_| KvError::Io("the writer ended".to_owned()))?;
+                handle
+                    .queue
+                    .send(Request::Hold(held, until))
+                    .await
+                    .map_err(|_| KvError::Busy)?;
+                holding
+                    .await
+                    .map_err(|_| KvError::Io("the writer ended".to_owned()))?;
                 holds.push(release);
             }
             let (state, series) = (self.state.file.database()?, self.series.file.database()?);
             let directory = to.to_path_buf();
             off_thread(move || {
                 // Both read transactions begin while no writer runs; then the writers may go on.
-                let begun = [(state, "state.redb", Class::State), (series, "series.redb", Class::Series)]
-                    .into_iter()
-                    .map(|(database, name, class)| Ok((database.begin_read()?, name, class)))
-                    .collect::<Result<Vec<_>, redb::Error>>()
-                    .map_err(translate)?;
+                let begun = [
+                    (state, "state.redb", Class::State),
+                    (series, "series.redb", Class::Series),
+                ]
+                .into_iter()
+                .map(|(database, name, class)| Ok((database.begin_read()?, name, class)))
+                .collect::<Result<Vec<_>, redb::Error>>()
+                .map_err(translate)?;
                 drop(holds);
                 for (transaction, name, class) in begun {
                     copy(&transaction, &directory.join(name), class).map_err(translate)?;
@@ -397,7 +487,11 @@ fn table_stats(database: &Database, class: Class) -> Result<Vec<TableStats>, red
         .filter(|table| table.class() == class)
         .map(|table| {
             let open = transaction.open_table(definition(*table))?;
-            Ok(TableStats { table: *table, keys: open.len()?, stored_bytes: open.stats()?.stored_bytes() })
+            Ok(TableStats {
+                table: *table,
+                keys: open.len()?,
+                stored_bytes: open.stats()?.stored_bytes(),
+            })
         })
         .collect()
 }

@@ -44,7 +44,11 @@ pub struct GroupCommit {
 
 impl Default for GroupCommit {
     fn default() -> Self {
-        Self { interval: Duration::from_millis(100), bytes: 256 * 1024, posts: 500 }
+        Self {
+            interval: Duration::from_millis(100),
+            bytes: 256 * 1024,
+            posts: 500,
+        }
     }
 }
 
@@ -107,9 +111,17 @@ impl SeriesStore {
         let sequence = replay(kv.as_ref(), &heads).await?;
         let heads = Arc::new(heads);
         let (queue, waiting) = mpsc::channel(QUEUE_POSTS);
-        let appender = Appender { kv, heads: Arc::clone(&heads), sequence };
+        let appender = Appender {
+            kv,
+            heads: Arc::clone(&heads),
+            sequence,
+        };
         tokio::spawn(appender.run(waiting, group_commit));
-        Ok(Self { heads, queue, budget: Arc::new(Semaphore::new(QUEUE_BYTES)) })
+        Ok(Self {
+            heads,
+            queue,
+            budget: Arc::new(Semaphore::new(QUEUE_BYTES)),
+        })
     }
 
     /// Keeps a post; it is durable when this answers.
@@ -119,11 +131,20 @@ impl SeriesStore {
     pub async fn append(&self, post: Post) -> Result<Appended, AppendError> {
         let bytes = post.points.len() * (16 + post.series.len() * 16) + post.series.len() * 64;
         let permits = u32::try_from(bytes.clamp(1, QUEUE_BYTES)).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.budget).try_acquire_many_owned(permits).map_err(|_| KvError::Busy)?;
+        let permit = Arc::clone(&self.budget)
+            .try_acquire_many_owned(permits)
+            .map_err(|_| KvError::Busy)?;
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { post, bytes, answer, _permit: permit };
+        let waiting = Waiting {
+            post,
+            bytes,
+            answer,
+            _permit: permit,
+        };
         self.queue.try_send(waiting).map_err(|_| KvError::Busy)?;
-        answered.await.map_err(|_| KvError::Io("the appender ended".to_owned()))?
+        answered
+            .await
+            .map_err(|_| KvError::Io("the appender ended".to_owned()))?
     }
 
     /// Looks at one host's head; a host that never reported has an empty one.
@@ -168,12 +189,20 @@ fn head_of(heads: &Heads, host: u32) -> Arc<RwLock<HostHead>> {
 }
 
 async fn replay(kv: &dyn Kv, heads: &Heads) -> Result<u64, OpenError> {
-    scan_all(kv, Table::SeriesNames, Vec::new()..vec![0xff; 9], |key, value| {
-        let host = key.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
-        let series = serde_json::from_slice(&value).map_err(|_| OpenError::Log(chunk::DecodeError::Damaged))?;
-        head_of(heads, host).write().add_series(series);
-        Ok::<_, OpenError>(())
-    })
+    scan_all(
+        kv,
+        Table::SeriesNames,
+        Vec::new()..vec![0xff; 9],
+        |key, value| {
+            let host = key
+                .first_chunk()
+                .map_or(0, |bytes| u32::from_be_bytes(*bytes));
+            let series = serde_json::from_slice(&value)
+                .map_err(|_| OpenError::Log(chunk::DecodeError::Damaged))?;
+            head_of(heads, host).write().add_series(series);
+            Ok::<_, OpenError>(())
+        },
+    )
     .await?;
     let mut sequence = 0;
     scan_all(kv, Table::Log, Vec::new()..vec![0xff; 15], |key, value| {
@@ -215,7 +244,9 @@ impl Appender {
         let mut last_commit: Option<Instant> = None;
         loop {
             if queue.is_empty() {
-                let Some(first) = waiting.recv().await else { return };
+                let Some(first) = waiting.recv().await else {
+                    return;
+                };
                 queue.push_back(first);
             }
             let due = last_commit.map_or_else(Instant::now, |last| last + group_commit.interval);
@@ -240,14 +271,25 @@ impl Appender {
         let mut planned = Vec::with_capacity(posts.len());
         for Waiting { post, answer, .. } in posts {
             match self.plan(post, &mut batch) {
-                Ok((frame, new_series, appended)) => planned.push(Planned { frame, new_series, appended, answer }),
+                Ok((frame, new_series, appended)) => planned.push(Planned {
+                    frame,
+                    new_series,
+                    appended,
+                    answer,
+                }),
                 // Whoever asked may have gone.
                 Err(error) => drop(answer.send(Err(error))),
             }
         }
         self.write_frames(&planned, &mut batch);
         let outcome = self.kv.write(batch).await;
-        for Planned { frame, new_series, appended, answer } in planned {
+        for Planned {
+            frame,
+            new_series,
+            appended,
+            answer,
+        } in planned
+        {
             let result = outcome.clone().map(|()| {
                 let head = head_of(&self.heads, frame.host);
                 let mut head = head.write();
@@ -266,7 +308,11 @@ impl Appender {
     }
 
     /// Numbers a post's series and blanks the values that are there already.
-    fn plan(&self, post: Post, batch: &mut Batch) -> Result<(Frame, Vec<SeriesKey>, Appended), AppendError> {
+    fn plan(
+        &self,
+        post: Post,
+        batch: &mut Batch,
+    ) -> Result<(Frame, Vec<SeriesKey>, Appended), AppendError> {
         let head = head_of(&self.heads, post.host);
         let head = head.read();
         let mut new_series = Vec::new();
@@ -287,7 +333,11 @@ impl Appender {
         for (number, key) in (head.keys().len()..).zip(&new_series) {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             let name = serde_json::to_vec(key).map_err(|error| KvError::Io(error.to_string()))?;
-            batch.put(Table::SeriesNames, [post.host.to_be_bytes(), number.to_be_bytes()].concat(), Bytes::from(name));
+            batch.put(
+                Table::SeriesNames,
+                [post.host.to_be_bytes(), number.to_be_bytes()].concat(),
+                Bytes::from(name),
+            );
         }
         let mut appended = Appended::default();
         let mut rows = post.points;
@@ -305,7 +355,16 @@ impl Appender {
             }
             row.values.iter().any(Option::is_some)
         });
-        Ok((Frame { host: post.host, received_at: post.received_at, series, rows }, new_series, appended))
+        Ok((
+            Frame {
+                host: post.host,
+                received_at: post.received_at,
+                series,
+                rows,
+            },
+            new_series,
+            appended,
+        ))
     }
 
     /// Writes frames into values of the log, a frame for each host and slot.
@@ -314,7 +373,9 @@ impl Appender {
         for Planned { frame, .. } in planned {
             let rows_of_frame = (FRAME_CELLS / frame.series.len().max(1)).max(1);
             for slot_rows in frame.rows.chunk_by(|a, b| slot_of(a.at) == slot_of(b.at)) {
-                let Some(slot) = slot_rows.first().map(|row| slot_of(row.at)) else { continue };
+                let Some(slot) = slot_rows.first().map(|row| slot_of(row.at)) else {
+                    continue;
+                };
                 for rows in slot_rows.chunks(rows_of_frame) {
                     let value = open.entry(slot).or_default();
                     chunk::encode(value, frame.host, frame.received_at, &frame.series, rows);
@@ -337,7 +398,12 @@ impl Appender {
 }
 
 fn log_key(slot: u32, sequence: u64) -> Key {
-    [&slot.to_be_bytes()[..], &WRITER.to_be_bytes(), &sequence.to_be_bytes()].concat()
+    [
+        &slot.to_be_bytes()[..],
+        &WRITER.to_be_bytes(),
+        &sequence.to_be_bytes(),
+    ]
+    .concat()
 }
 
 /// Takes the posts of one commit: a host's second post waits for the next, so that each is planned against what
@@ -346,7 +412,8 @@ fn take_batch(queue: &mut VecDeque<Waiting>, group_commit: GroupCommit) -> Vec<W
     let mut hosts = HashSet::new();
     let (mut taken, mut left, mut bytes) = (Vec::new(), VecDeque::new(), 0);
     while let Some(waiting) = queue.pop_front() {
-        let has_room = taken.is_empty() || (taken.len() < group_commit.posts && bytes < group_commit.bytes);
+        let has_room =
+            taken.is_empty() || (taken.len() < group_commit.posts && bytes < group_commit.bytes);
         if has_room && hosts.insert(waiting.post.host) {
             bytes += waiting.bytes;
             taken.push(waiting);

@@ -24,5 +24,7 @@ pub fn encode(snapshot: &Snapshot) -> Option<Bytes> {
 
 /// Adds an encoded snapshot to a change.
 pub fn put(change: &mut Change<'_>, host_number: u32, snapshot_id: Uuid, encoded: Bytes) {
-    change.batch().put(Table::Snapshots, key(host_number, snapshot_id), encoded);
+    change
+        .batch()
+        .put(Table::Snapshots, key(host_number, snapshot_id), encoded);
 }

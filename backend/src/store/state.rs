@@ -66,7 +66,9 @@ impl<T: Record> Collection<T> {
             Ok::<_, OpenError>(())
         })
         .await?;
-        Ok(Self { records: RwLock::new(records) })
+        Ok(Self {
+            records: RwLock::new(records),
+        })
     }
 
     /// The record with this id.
@@ -81,7 +83,11 @@ impl<T: Record> Collection<T> {
 
     /// The first record that `matches`.
     pub fn find(&self, matches: impl Fn(&T) -> bool) -> Option<Arc<T>> {
-        self.records.read().values().find(|record| matches(record)).cloned()
+        self.records
+            .read()
+            .values()
+            .find(|record| matches(record))
+            .cloned()
     }
 
     /// How many there are.
@@ -153,12 +159,17 @@ impl Change<'_> {
     /// Sets a record.
     pub fn put<T: Kept>(&mut self, record: T) {
         match record::encode(&record) {
-            Ok(bytes) => self.batch.put(T::TABLE, record::key(record.id()), Bytes::from(bytes)),
+            Ok(bytes) => self
+                .batch
+                .put(T::TABLE, record::key(record.id()), Bytes::from(bytes)),
             Err(error) => self.error = Some(KvError::Io(error.to_string())),
         }
         let record = Arc::new(record);
         self.apply.push(Box::new(move |state| {
-            T::collection(state).records.write().insert(record.id(), record);
+            T::collection(state)
+                .records
+                .write()
+                .insert(record.id(), record);
         }));
     }
 
@@ -173,8 +184,14 @@ impl Change<'_> {
     /// A number for a new host, never given before.
     pub fn next_host_number(&mut self) -> u32 {
         let number = self.state.last_host_number.load(Ordering::Acquire) + 1;
-        self.batch.put(Table::Meta, HOST_NUMBER_KEY.to_vec(), Bytes::copy_from_slice(&number.to_be_bytes()));
-        self.apply.push(Box::new(move |state| state.last_host_number.store(number, Ordering::Release)));
+        self.batch.put(
+            Table::Meta,
+            HOST_NUMBER_KEY.to_vec(),
+            Bytes::copy_from_slice(&number.to_be_bytes()),
+        );
+        self.apply.push(Box::new(move |state| {
+            state.last_host_number.store(number, Ordering::Release)
+        }));
         number
     }
 
@@ -197,8 +214,15 @@ impl State {
     /// # Errors
     /// The engine's, and records that this build cannot understand.
     pub async fn load(kv: Arc<dyn Kv>) -> Result<Self, OpenError> {
-        let kept = kv.get_many(Table::Meta, vec![HOST_NUMBER_KEY.to_vec()]).await?.into_iter().flatten().next();
-        let last_host_number = kept.and_then(|bytes| bytes.first_chunk().copied()).map_or(0, u32::from_be_bytes);
+        let kept = kv
+            .get_many(Table::Meta, vec![HOST_NUMBER_KEY.to_vec()])
+            .await?
+            .into_iter()
+            .flatten()
+            .next();
+        let last_host_number = kept
+            .and_then(|bytes| bytes.first_chunk().copied())
+            .map_or(0, u32::from_be_bytes);
         Ok(Self {
             users: Collection::load(kv.as_ref()).await?,
             sessions: Collection::load(kv.as_ref()).await?,
@@ -216,11 +240,24 @@ impl State {
     ///
     /// # Errors
     /// Those of `decide`, and the engine's.
-    pub async fn change<R, E: From<KvError>>(&self, decide: impl FnOnce(&mut Change<'_>) -> Result<R, E> + Send) -> Result<R, E> {
+    pub async fn change<R, E: From<KvError>>(
+        &self,
+        decide: impl FnOnce(&mut Change<'_>) -> Result<R, E> + Send,
+    ) -> Result<R, E> {
         let _alone = self.writing.lock().await;
-        let mut change = Change { state: self, batch: Batch::new(Class::State), apply: Vec::new(), error: None };
+        let mut change = Change {
+            state: self,
+            batch: Batch::new(Class::State),
+            apply: Vec::new(),
+            error: None,
+        };
         let result = decide(&mut change)?;
-        let Change { batch, apply, error, .. } = change;
+        let Change {
+            batch,
+            apply,
+            error,
+            ..
+        } = change;
         if let Some(error) = error {
             return Err(error.into());
         }
@@ -237,11 +274,26 @@ impl State {
     /// # Errors
     /// The engine's.
     pub async fn purge_deleted_hosts(&self) -> Result<(), KvError> {
-        let marks = self.kv.scan(Table::Meta, prefix_range(DELETED_HOST_PREFIX), usize::MAX, Direction::Forward).await?;
+        let marks = self
+            .kv
+            .scan(
+                Table::Meta,
+                prefix_range(DELETED_HOST_PREFIX),
+                usize::MAX,
+                Direction::Forward,
+            )
+            .await?;
         for (mark, _) in marks {
-            let Some(number) = mark.strip_prefix(DELETED_HOST_PREFIX) else { continue };
+            let Some(number) = mark.strip_prefix(DELETED_HOST_PREFIX) else {
+                continue;
+            };
             for table in [Table::Snapshots, Table::SeriesNames] {
-                while self.kv.delete_range(table, prefix_range(number), PURGE_KEYS).await? == PURGE_KEYS {}
+                while self
+                    .kv
+                    .delete_range(table, prefix_range(number), PURGE_KEYS)
+                    .await?
+                    == PURGE_KEYS
+                {}
             }
             let mut batch = Batch::new(Class::State);
             batch.delete(Table::Meta, mark);

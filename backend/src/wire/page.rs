@@ -24,11 +24,21 @@ pub struct Page<T: Type + ParseFromJSON + ToJSON> {
 
 impl<T: Type + ParseFromJSON + ToJSON> Page<T> {
     /// Cuts one page out of `items`, which begin after the cursor: one more than `limit` says that there is more.
-    pub fn cut<I>(items: impl IntoIterator<Item = I>, limit: usize, key: impl Fn(&I) -> String, shape: impl Fn(I) -> T) -> Self {
+    pub fn cut<I>(
+        items: impl IntoIterator<Item = I>,
+        limit: usize,
+        key: impl Fn(&I) -> String,
+        shape: impl Fn(I) -> T,
+    ) -> Self {
         let mut items = items.into_iter();
         let page: Vec<I> = items.by_ref().take(limit).collect();
-        let next = items.next().and_then(|_| page.last().map(|last| encode_cursor(&key(last))));
-        Self { items: page.into_iter().map(shape).collect(), next_cursor: Nullable(next) }
+        let next = items
+            .next()
+            .and_then(|_| page.last().map(|last| encode_cursor(&key(last))));
+        Self {
+            items: page.into_iter().map(shape).collect(),
+            next_cursor: Nullable(next),
+        }
     }
 }
 
@@ -39,7 +49,10 @@ pub fn encode_cursor(key: &str) -> String {
 
 /// The key in a cursor, unless it is not one of ours.
 pub fn decode_cursor(cursor: &str) -> Option<String> {
-    URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok())
+    URL_SAFE_NO_PAD
+        .decode(cursor)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
 }
 
 #[cfg(test)]
@@ -51,9 +64,12 @@ mod tests {
         let pages = |limit| {
             let (mut after, mut sizes) = (0, Vec::new());
             loop {
-                let page = Page::<u32>::cut((after + 1)..=5, limit, ToString::to_string, |item| item);
+                let page =
+                    Page::<u32>::cut((after + 1)..=5, limit, ToString::to_string, |item| item);
                 sizes.push(page.items.len());
-                let Some(cursor) = page.next_cursor.0 else { return sizes };
+                let Some(cursor) = page.next_cursor.0 else {
+                    return sizes;
+                };
                 after = decode_cursor(&cursor).unwrap().parse().unwrap();
             }
         };

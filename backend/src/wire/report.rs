@@ -5,7 +5,7 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::scalar::{Dictionary, List, MetricName, Number, Nullable, Sha256Hex, Text, Whole};
+use super::scalar::{Dictionary, List, MetricName, Nullable, Number, Sha256Hex, Text, Whole};
 use crate::domain;
 use crate::domain::report::{Point as DomainPoint, SeriesKey};
 
@@ -83,7 +83,8 @@ pub struct Snapshot {
     /// When the host took it.
     pub taken_at: DateTime<Utc>,
     /// Section → key → value.
-    pub sections: Dictionary<Name, Dictionary<Name, Text<0, 16_384>, MAX_SECTION_KEYS>, MAX_SECTIONS>,
+    pub sections:
+        Dictionary<Name, Dictionary<Name, Text<0, 16_384>, MAX_SECTION_KEYS>, MAX_SECTIONS>,
     /// What could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_sections: Option<List<FailedSection, MAX_SECTIONS>>,
@@ -171,21 +172,33 @@ impl Report {
             .series
             .0
             .into_iter()
-            .map(|series| SeriesKey { metric: series.metric.0, instance: series.instance.map(|text| text.0) })
+            .map(|series| SeriesKey {
+                metric: series.metric.0,
+                instance: series.instance.map(|text| text.0),
+            })
             .collect();
         let mut sorted: Vec<&SeriesKey> = series.iter().collect();
         sorted.sort_unstable();
         if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(shape_error("series".to_owned(), "names a series twice"));
         }
-        let wrong = self.points.0.iter().position(|point| point.values.0.len() != series.len());
+        let wrong = self
+            .points
+            .0
+            .iter()
+            .position(|point| point.values.0.len() != series.len());
         if let Some(index) = wrong {
-            return Err(shape_error(format!("points[{index}].values"), "must have one value for each series"));
+            return Err(shape_error(
+                format!("points[{index}].values"),
+                "must have one value for each series",
+            ));
         }
         let snapshot = self.snapshot.map(Snapshot::into_domain);
         if let Some(snapshot) = &snapshot {
             let declared = self.snapshot_hash.as_ref().map(|hash| hash.0.as_str());
-            if declared.is_some_and(|declared| declared != domain::snapshot::hash(&snapshot.sections)) {
+            if declared
+                .is_some_and(|declared| declared != domain::snapshot::hash(&snapshot.sections))
+            {
                 let message = "is not the SHA-256 of the canonical JSON of snapshot.sections";
                 return Err(shape_error("snapshot_hash".to_owned(), message));
             }
@@ -195,7 +208,8 @@ impl Report {
             agent_version: self.agent_version.0,
             // Both are bounded far below u32::MAX by their types.
             interval_seconds: u32::try_from(self.interval_seconds.0).unwrap_or(u32::MAX),
-            snapshot_interval_seconds: u32::try_from(self.snapshot_interval_seconds.0).unwrap_or(u32::MAX),
+            snapshot_interval_seconds: u32::try_from(self.snapshot_interval_seconds.0)
+                .unwrap_or(u32::MAX),
             facts: self.host.map(HostFacts::into_domain),
             series,
             points: self
@@ -204,7 +218,12 @@ impl Report {
                 .into_iter()
                 .map(|point| DomainPoint {
                     at: point.at,
-                    values: point.values.0.into_iter().map(|value| value.0.map(|number| number.0)).collect(),
+                    values: point
+                        .values
+                        .0
+                        .into_iter()
+                        .map(|value| value.0.map(|number| number.0))
+                        .collect(),
                 })
                 .collect(),
             snapshot_hash: self.snapshot_hash.map(|hash| hash.0),
@@ -223,7 +242,12 @@ impl HostFacts {
             os_family: self.os_family.0,
             kernel: self.kernel.0,
             architecture: self.architecture.0,
-            addresses: self.addresses.0.into_iter().map(|address| address.0).collect(),
+            addresses: self
+                .addresses
+                .0
+                .into_iter()
+                .map(|address| address.0)
+                .collect(),
             cpu_count: u32::try_from(self.cpu_count.0).unwrap_or_default(),
             memory_bytes: u64::try_from(self.memory_bytes.0).unwrap_or_default(),
         }
@@ -233,7 +257,14 @@ impl HostFacts {
 impl Snapshot {
     fn into_domain(self) -> domain::snapshot::Snapshot {
         let sections = self.sections.0.into_iter().map(|(section, items)| {
-            (section.0, items.0.into_iter().map(|(key, value)| (key.0, value.0)).collect())
+            (
+                section.0,
+                items
+                    .0
+                    .into_iter()
+                    .map(|(key, value)| (key.0, value.0))
+                    .collect(),
+            )
         });
         domain::snapshot::Snapshot {
             taken_at: self.taken_at,
@@ -243,7 +274,10 @@ impl Snapshot {
                 .map(|failed| failed.0)
                 .unwrap_or_default()
                 .into_iter()
-                .map(|failed| domain::snapshot::FailedSection { section: failed.section.0, error: failed.error.0 })
+                .map(|failed| domain::snapshot::FailedSection {
+                    section: failed.section.0,
+                    error: failed.error.0,
+                })
                 .collect(),
         }
     }

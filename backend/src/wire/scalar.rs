@@ -7,7 +7,9 @@ use std::marker::PhantomData;
 
 use chrono::{DateTime, Utc};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
-use poem_openapi::types::{ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type};
+use poem_openapi::types::{
+    ParseError, ParseFromJSON, ParseFromParameter, ParseResult, ToJSON, Type,
+};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
@@ -76,9 +78,15 @@ impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Text<MIN, MAX
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         // Bytes are never fewer than characters: most strings need no count.
-        let chars = if text.len() <= MAX && text.is_ascii() { text.len() } else { text.chars().count() };
+        let chars = if text.len() <= MAX && text.is_ascii() {
+            text.len()
+        } else {
+            text.chars().count()
+        };
         if !(MIN..=MAX).contains(&chars) {
-            return Err(de::Error::custom(format_args!("must be {MIN} to {MAX} characters")));
+            return Err(de::Error::custom(format_args!(
+                "must be {MIN} to {MAX} characters"
+            )));
         }
         if !is_printable(&text) {
             return Err(de::Error::custom("must not contain control characters"));
@@ -183,7 +191,9 @@ impl<const MIN: i64, const MAX: i64> ParseFromParameter for Whole<MIN, MAX> {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
         match value.parse() {
             Ok(number) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
-            _ => Err(ParseError::custom(format!("must be a whole number from {MIN} to {MAX}"))),
+            _ => Err(ParseError::custom(format!(
+                "must be a whole number from {MIN} to {MAX}"
+            ))),
         }
     }
 }
@@ -197,11 +207,22 @@ impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = f64::deserialize(deserializer)?;
         // serde_json reads 1e999 as an error, but another format may not.
-        if number.is_finite() { Ok(Self(number)) } else { Err(de::Error::custom("must be a finite number")) }
+        if number.is_finite() {
+            Ok(Self(number))
+        } else {
+            Err(de::Error::custom("must be a finite number"))
+        }
     }
 }
 
-documented!(Number, [], "number_double", required = true, inline(MetaSchema::new_with_format("number", "double")), register = |_| {});
+documented!(
+    Number,
+    [],
+    "number_double",
+    required = true,
+    inline(MetaSchema::new_with_format("number", "double")),
+    register = |_| {}
+);
 
 /// A value that may be `null`, and says so in the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -256,7 +277,9 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MA
                 let mut items = Vec::new();
                 while let Some(item) = access.next_element()? {
                     if items.len() == MAX {
-                        return Err(de::Error::custom(format_args!("must have at most {MAX} items")));
+                        return Err(de::Error::custom(format_args!(
+                            "must have at most {MAX} items"
+                        )));
                     }
                     items.push(item);
                 }
@@ -264,7 +287,9 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for List<T, MA
             }
         }
 
-        deserializer.deserialize_seq(Items::<T, MAX>(PhantomData)).map(Self)
+        deserializer
+            .deserialize_seq(Items::<T, MAX>(PhantomData))
+            .map(Self)
     }
 }
 
@@ -285,11 +310,15 @@ impl<K: Ord, V, const MAX: usize> Default for Dictionary<K, V, MAX> {
     }
 }
 
-impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Dictionary<K, V, MAX> {
+impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>, const MAX: usize> Deserialize<'de>
+    for Dictionary<K, V, MAX>
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries<K, V, const MAX: usize>(PhantomData<(K, V)>);
 
-        impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>, const MAX: usize> Visitor<'de> for Entries<K, V, MAX> {
+        impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>, const MAX: usize> Visitor<'de>
+            for Entries<K, V, MAX>
+        {
             type Value = BTreeMap<K, V>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -303,14 +332,18 @@ impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>, const MAX: usize> Dese
                         return Err(de::Error::custom("has a key that is given twice"));
                     }
                     if entries.len() > MAX {
-                        return Err(de::Error::custom(format_args!("must have at most {MAX} keys")));
+                        return Err(de::Error::custom(format_args!(
+                            "must have at most {MAX} keys"
+                        )));
                     }
                 }
                 Ok(entries)
             }
         }
 
-        deserializer.deserialize_map(Entries::<K, V, MAX>(PhantomData)).map(Self)
+        deserializer
+            .deserialize_map(Entries::<K, V, MAX>(PhantomData))
+            .map(Self)
     }
 }
 
@@ -331,12 +364,21 @@ pub type Labels = Dictionary<LabelName, Text<0, 256>, 64>;
 
 /// Labels into plain strings.
 pub fn plain_labels(labels: Labels) -> BTreeMap<String, String> {
-    labels.0.into_iter().map(|(name, value)| (name.0, value.0)).collect()
+    labels
+        .0
+        .into_iter()
+        .map(|(name, value)| (name.0, value.0))
+        .collect()
 }
 
 /// Plain strings into labels, as they were checked when they came in.
 pub fn wire_labels(labels: &BTreeMap<String, String>) -> Labels {
-    Dictionary(labels.iter().map(|(name, value)| (LabelName(name.clone()), Text(value.clone()))).collect())
+    Dictionary(
+        labels
+            .iter()
+            .map(|(name, value)| (LabelName(name.clone()), Text(value.clone())))
+            .collect(),
+    )
 }
 
 /// A moment in a query: RFC 3339, or whole Unix seconds.
@@ -373,8 +415,17 @@ impl Type for Moment {
 
 impl ParseFromParameter for Moment {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        let by_seconds = || value.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-        let by_date = || DateTime::parse_from_rfc3339(value).ok().map(|time| time.to_utc());
+        let by_seconds = || {
+            value
+                .parse()
+                .ok()
+                .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        };
+        let by_date = || {
+            DateTime::parse_from_rfc3339(value)
+                .ok()
+                .map(|time| time.to_utc())
+        };
         by_seconds()
             .or_else(by_date)
             .map(Self)
@@ -387,7 +438,10 @@ mod tests {
     use super::*;
 
     fn error<T: for<'a> Deserialize<'a>>(json: &str) -> String {
-        serde_json::from_str::<T>(json).err().map(|error| error.to_string()).unwrap_or_default()
+        serde_json::from_str::<T>(json)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     }
 
     #[test]
@@ -402,7 +456,11 @@ mod tests {
             (r#""a\u0000""#, "control characters"),
             (r#""a\n""#, "control characters"),
         ] {
-            assert!(error::<Name>(json).contains(message), "{json}: {}", error::<Name>(json));
+            assert!(
+                error::<Name>(json).contains(message),
+                "{json}: {}",
+                error::<Name>(json)
+            );
         }
     }
 
@@ -412,10 +470,15 @@ mod tests {
         for json in ["0", "61", "1.5", "\"1\"", "null", "1e1"] {
             assert!(!error::<Seconds>(json).is_empty(), "{json}");
         }
-        for json in ["NaN", "Infinity", "1e999", "-1e999", "\"1\"", "true", "null"] {
+        for json in [
+            "NaN", "Infinity", "1e999", "-1e999", "\"1\"", "true", "null",
+        ] {
             assert!(!error::<Number>(json).is_empty(), "{json}");
         }
-        assert_eq!(serde_json::from_str::<Nullable<Number>>("null").unwrap().0, None);
+        assert_eq!(
+            serde_json::from_str::<Nullable<Number>>("null").unwrap().0,
+            None
+        );
         assert_eq!(serde_json::from_str::<Number>("3").unwrap().0, 3.0);
     }
 
@@ -431,7 +494,11 @@ mod tests {
 
     #[test]
     fn moments_take_two_forms() {
-        let moment = |text| Moment::parse_from_parameter(text).ok().map(|moment| moment.0.timestamp());
+        let moment = |text| {
+            Moment::parse_from_parameter(text)
+                .ok()
+                .map(|moment| moment.0.timestamp())
+        };
         assert_eq!(moment("1763881200"), Some(1_763_881_200));
         assert_eq!(moment("2025-11-23T07:00:00Z"), Some(1_763_881_200));
         assert_eq!(moment("2025-11-23T08:00:00.5+01:00"), Some(1_763_881_200));

@@ -40,7 +40,11 @@ pub struct Me {
 impl Me {
     /// A user acting with `role`.
     pub fn new(user: &domain::user::User, role: domain::role::Role) -> Self {
-        Self { user_id: user.user_id, username: user.username.clone(), role: role.into() }
+        Self {
+            user_id: user.user_id,
+            username: user.username.clone(),
+            role: role.into(),
+        }
     }
 }
 
