@@ -19,7 +19,8 @@ use crate::flows::token::{TokenError, Tokens, random_secret};
 use crate::flows::{FlowError, credential, user};
 use crate::http::server::ServeOptions;
 use crate::http::{HttpSettings, TrustedProxies};
-use crate::store::kv::KvError;
+use crate::store::kv::{KvError, Table};
+use crate::store::migration;
 use crate::store::redb::RedbKv;
 use crate::store::series::GroupCommit;
 use crate::store::{OpenError, Store};
@@ -171,12 +172,17 @@ pub async fn open(
         path: data_dir.to_owned(),
         source,
     };
-    // Opening may replay and repair for a while: not on an async thread.
+    // Opening may repair for a while: not on an async thread.
     let directory = data_dir.to_owned();
-    let kv = tokio::task::spawn_blocking(move || RedbKv::open(&directory)).await;
-    let kv = kv
-        .unwrap_or_else(|error| Err(KvError::Io(error.to_string())))
-        .map_err(|error| store_error(error.into()))?;
+    let opened = tokio::task::spawn_blocking(move || {
+        let format = RedbKv::peek(&directory, Table::Meta, migration::FORMAT_KEY);
+        migration::refuse_newer(format.as_deref(), migration::MIGRATIONS)?;
+        Ok::<_, OpenError>(RedbKv::open(&directory)?)
+    })
+    .await;
+    let kv = opened
+        .unwrap_or_else(|error| Err(KvError::Io(error.to_string()).into()))
+        .map_err(store_error)?;
     let store = Store::open(Arc::new(kv), group_commit)
         .await
         .map_err(store_error)?;

@@ -10,7 +10,7 @@ use super::OpenError;
 use super::kv::{Batch, Class, Kv, KvFuture, Table};
 
 /// Key of the format in table `meta`.
-const FORMAT_KEY: &[u8] = b"format";
+pub const FORMAT_KEY: &[u8] = b"format";
 
 /// One step: what brings a store of one format to the next.
 pub type Migration = fn(&dyn Kv) -> KvFuture<'_, ()>;
@@ -24,11 +24,35 @@ pub const MIGRATIONS: &[Migration] = &[];
 /// The engine's.
 pub async fn format(kv: &dyn Kv) -> Result<Option<u32>, OpenError> {
     let values = kv.get_many(Table::Meta, vec![FORMAT_KEY.to_vec()]).await?;
-    Ok(values.into_iter().flatten().next().map(|bytes| {
-        bytes
-            .first_chunk()
-            .map_or(u32::MAX, |bytes| u32::from_be_bytes(*bytes))
-    }))
+    Ok(values
+        .into_iter()
+        .flatten()
+        .next()
+        .map(|bytes| parse(&bytes)))
+}
+
+fn parse(bytes: &[u8]) -> u32 {
+    bytes
+        .first_chunk()
+        .map_or(u32::MAX, |bytes| u32::from_be_bytes(*bytes))
+}
+
+/// Refuses a newer store by the value of [`FORMAT_KEY`], before anything opens it for writing.
+///
+/// # Errors
+/// [`OpenError::Newer`].
+pub fn refuse_newer(format: Option<&[u8]>, migrations: &[Migration]) -> Result<(), OpenError> {
+    let known = newest(migrations);
+    match format.map(parse) {
+        Some(found) if found > known => Err(OpenError::Newer { found, known }),
+        _ => Ok(()),
+    }
+}
+
+fn newest(migrations: &[Migration]) -> u32 {
+    u32::try_from(migrations.len())
+        .unwrap_or(u32::MAX)
+        .saturating_add(1)
 }
 
 /// Marks an empty store with the newest format, brings an older one up to it, and refuses a newer one.
@@ -36,9 +60,7 @@ pub async fn format(kv: &dyn Kv) -> Result<Option<u32>, OpenError> {
 /// # Errors
 /// [`OpenError::Newer`], with nothing changed.
 pub async fn run(kv: &dyn Kv, migrations: &[Migration]) -> Result<(), OpenError> {
-    let known = u32::try_from(migrations.len())
-        .unwrap_or(u32::MAX)
-        .saturating_add(1);
+    let known = newest(migrations);
     let found = format(kv).await?;
     match found {
         Some(found) if found > known => return Err(OpenError::Newer { found, known }),

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageError, TableDefinition, TableError, WriteTransaction,
+    Database, DatabaseError, Durability, ReadOnlyDatabase, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, StorageError, TableDefinition, TableError, WriteTransaction,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -27,6 +27,8 @@ const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 const TRANSACTION_BYTES: usize = 8 * 1024 * 1024;
 /// Batches that may wait, whatever their size.
 const QUEUE_BATCHES: usize = 65_536;
+const STATE_FILE: &str = "state.redb";
+const SERIES_FILE: &str = "series.redb";
 /// redb's page cache for each file.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
@@ -80,7 +82,24 @@ impl RedbKv {
                     .create(&path)
             })
         };
-        Self::with_openers(opener("state.redb"), opener("series.redb"))
+        Self::with_openers(opener(STATE_FILE), opener(SERIES_FILE))
+    }
+
+    /// One value of a store that nobody has open, without writing a byte: for deciding whether to open it at all.
+    /// `None` when there is no store yet, or when it was not closed in good order and must be repaired first.
+    pub fn peek(directory: &Path, table: Table, key: &[u8]) -> Option<Bytes> {
+        let name = match table.class() {
+            Class::State => STATE_FILE,
+            Class::Series => SERIES_FILE,
+        };
+        let database = ReadOnlyDatabase::open(directory.join(name)).ok()?;
+        let open = database
+            .begin_read()
+            .ok()?
+            .open_table(definition(table))
+            .ok()?;
+        let value = open.get(key).ok()??;
+        Some(Bytes::copy_from_slice(value.value()))
     }
 
     /// The same over any backend that redb takes; for tests that make the disk fail.
@@ -462,8 +481,8 @@ impl Kv for RedbKv {
             off_thread(move || {
                 // Both read transactions begin while no writer runs; then the writers may go on.
                 let begun = [
-                    (state, "state.redb", Class::State),
-                    (series, "series.redb", Class::Series),
+                    (state, STATE_FILE, Class::State),
+                    (series, SERIES_FILE, Class::Series),
                 ]
                 .into_iter()
                 .map(|(database, name, class)| Ok((database.begin_read()?, name, class)))
