@@ -179,7 +179,7 @@ fn refusal(path: &str, error: &serde_json::Error) -> ApiError {
         // The path ends in the unknown name already.
         ApiError::invalid(path, "is not a field that is known here")
     } else if text.starts_with("duplicate field") {
-        ApiError::invalid(path, "has a key that is given twice")
+        ApiError::invalid(&within(quoted(text)), "is given twice")
     } else if text.starts_with("unknown variant") {
         let known = text
             .split_once("expected ")

@@ -42,7 +42,7 @@ impl HostApi {
         /// Only hosts with this status.
         status: Query<Option<HostStatus>>,
         /// Only hosts with this label, as `name=value`; may repeat.
-        label: Query<Vec<String>>,
+        label: Query<Option<Vec<String>>>,
         /// Only hosts with this text in their name, hostname, system or addresses.
         q: Query<Option<String>>,
         /// Items of a page.
@@ -51,7 +51,7 @@ impl HostApi {
         cursor: Query<Option<String>>,
     ) -> Result<Reply<Page<Host>>, ApiError> {
         let now = app.clock.now();
-        let mut hosts = select(&app, &label.0)?;
+        let mut hosts = select(&app, &label.0.unwrap_or_default())?;
         let text = q.0.unwrap_or_default().to_lowercase();
         hosts.retain(|host| {
             contains(host, &text)

@@ -171,11 +171,14 @@ impl MetricApi {
         /// Width of a bucket in seconds, or `auto` for at most 1,000 points; `auto` if absent.
         step: Query<Option<String>>,
         /// Aggregate; may repeat; `avg` if absent.
-        aggregate: Query<Vec<Aggregate>>,
+        aggregate: Query<Option<Vec<Aggregate>>>,
     ) -> Result<ColumnsReply, ApiError> {
         let host = find(&app, host_id.0)?;
         let selection = selection(&app, metric.0, instance.0, from.0, to.0)?;
-        let (step, aggregates) = (parse_step(step.0)?, aggregates(aggregate.0));
+        let (step, aggregates) = (
+            parse_step(step.0)?,
+            aggregates(aggregate.0.unwrap_or_default()),
+        );
         let app = Arc::clone(&app);
         let columns =
             off_thread(move || query::trends(&app, &host, &selection, step, &aggregates)).await?;
@@ -197,7 +200,7 @@ impl MetricApi {
         /// One instance; all of them if absent.
         instance: Query<Option<String>>,
         /// Only hosts with this label, as `name=value`; may repeat.
-        label: Query<Vec<String>>,
+        label: Query<Option<Vec<String>>>,
         /// `host`, `all`, or `label:<name>`; `host` if absent.
         group_by: Query<Option<String>>,
         /// First moment, inclusive: RFC 3339 or Unix seconds; an hour before `to` if absent.
@@ -207,7 +210,7 @@ impl MetricApi {
         /// Width of a bucket in seconds, or `auto` for at most 1,000 points; `auto` if absent.
         step: Query<Option<String>>,
         /// Aggregate; may repeat; `avg` if absent.
-        aggregate: Query<Vec<Aggregate>>,
+        aggregate: Query<Option<Vec<Aggregate>>>,
     ) -> Result<ColumnsReply, ApiError> {
         let group_by: GroupBy = group_by
             .0
@@ -215,9 +218,12 @@ impl MetricApi {
             .unwrap_or("host")
             .parse()
             .map_err(|message| ApiError::invalid("group_by", message))?;
-        let hosts = select(&app, &label.0)?;
+        let hosts = select(&app, &label.0.unwrap_or_default())?;
         let selection = selection(&app, metric.0, instance.0, from.0, to.0)?;
-        let (step, aggregates) = (parse_step(step.0)?, aggregates(aggregate.0));
+        let (step, aggregates) = (
+            parse_step(step.0)?,
+            aggregates(aggregate.0.unwrap_or_default()),
+        );
         let app = Arc::clone(&app);
         let columns = off_thread(move || {
             query::fleet_trends(&app, &hosts, &selection, step, &aggregates, &group_by)
@@ -239,7 +245,7 @@ impl MetricApi {
         /// One instance; all of them if absent.
         instance: Query<Option<String>>,
         /// Only hosts with this label, as `name=value`; may repeat.
-        label: Query<Vec<String>>,
+        label: Query<Option<Vec<String>>>,
         /// Aggregate over the range; `avg` if absent.
         aggregate: Query<Option<Aggregate>>,
         /// First moment, inclusive: RFC 3339 or Unix seconds; an hour before `to` if absent.
@@ -249,7 +255,7 @@ impl MetricApi {
         /// Length of the list; 10 if absent.
         limit: Query<Option<Limit>>,
     ) -> Result<Reply<Top>, ApiError> {
-        let hosts = select(&app, &label.0)?;
+        let hosts = select(&app, &label.0.unwrap_or_default())?;
         let selection = selection(&app, vec![metric.0], instance.0, from.0, to.0)?;
         let aggregate = aggregate.0.unwrap_or(Aggregate::Avg).into();
         let limit =

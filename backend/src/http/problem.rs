@@ -303,8 +303,10 @@ pub fn from_error(error: poem::Error) -> Response {
 
 /// Our own messages say what a parameter must be; those of libraries are told as one sentence.
 fn parameter_message(reason: &str) -> String {
-    match reason.find("must ") {
-        Some(start) => reason.get(start..).unwrap_or_default().to_owned(),
-        None => "is missing or not valid".to_owned(),
-    }
+    let Some(start) = reason.find("must ") else {
+        return "is missing or not valid".to_owned();
+    };
+    let ours = reason.get(start..).unwrap_or_default();
+    let end = ours.find(" (occurred while").unwrap_or(ours.len());
+    ours.get(..end).unwrap_or(ours).to_owned()
 }

@@ -17,7 +17,7 @@ use infra_watch::http::HttpSettings;
 use infra_watch::http::server::ServeOptions;
 use infra_watch::store::Store;
 use infra_watch::store::audit::Actor;
-use infra_watch::store::kv::Kv;
+use infra_watch::store::kv::{Kv, KvError};
 use infra_watch::store::redb::RedbKv;
 use infra_watch::store::series::GroupCommit;
 use infra_watch_client::{Client, ClientInfo as _, Credentials, types};
@@ -55,7 +55,16 @@ impl Backend {
 
     /// A backend over the store in a directory.
     pub async fn start_in(directory: &Path) -> Self {
-        Self::start_over(Arc::new(RedbKv::open(directory).unwrap())).await
+        // The writer threads of a backend that stopped free the files a moment later.
+        let kv = loop {
+            match RedbKv::open(directory) {
+                Err(KvError::Io(reason)) if reason.contains("already open") => {
+                    tokio::task::yield_now().await
+                }
+                opened => break opened.unwrap(),
+            }
+        };
+        Self::start_over(Arc::new(kv)).await
     }
 
     /// A backend over an engine.
