@@ -1,9 +1,11 @@
 //! Everything that flows need, built once and passed down.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -12,6 +14,13 @@ use crate::flows::password::Passwords;
 use crate::flows::token::Tokens;
 use crate::store::Store;
 use crate::telemetry::Metrics;
+
+/// Bytes that bodies being decoded may take together: 256 MiB.
+const BODY_BYTES: usize = 256 * 1024 * 1024;
+/// Queries that may run at a time: more would only share the same cores.
+const QUERIES_AT_A_TIME: usize = 8;
+/// The cron table shows a sign of life every 10 s; silent for so long it is not running, in seconds.
+const JOBS_SILENT_SECONDS: i64 = 60;
 
 /// The application: what is kept, what time it is, and the keys to both.
 pub struct App {
@@ -29,6 +38,12 @@ pub struct App {
     pub metrics: Metrics,
     /// Since when reports could have arrived: silence before counts for nothing.
     pub listening_since: DateTime<Utc>,
+    /// Bytes that bodies being decoded may take together.
+    pub body_bytes: Arc<Semaphore>,
+    /// Queries that may run at a time.
+    pub queries: Semaphore,
+    /// When the cron table last showed a sign of life, Unix seconds; 0 when there is none, as in tests.
+    pub jobs_alive_at: AtomicI64,
     /// Cancelled when the backend begins to stop.
     pub stopping: CancellationToken,
 }
@@ -53,7 +68,16 @@ impl App {
             login_limiter: Mutex::default(),
             metrics: Metrics::new(),
             listening_since,
+            body_bytes: Arc::new(Semaphore::new(BODY_BYTES)),
+            queries: Semaphore::new(QUERIES_AT_A_TIME),
+            jobs_alive_at: AtomicI64::new(0),
             stopping: CancellationToken::new(),
         }
+    }
+
+    /// Whether the cron table runs, as far as it should.
+    pub fn jobs_run(&self) -> bool {
+        let alive_at = self.jobs_alive_at.load(Ordering::Relaxed);
+        alive_at == 0 || self.clock.now().timestamp() - alive_at <= JOBS_SILENT_SECONDS
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::Mutex;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
@@ -15,6 +16,17 @@ use crate::flows::{FlowError, maintain};
 /// When the table itself is wrong.
 pub async fn start(app: Arc<App>) -> Result<JobScheduler, JobSchedulerError> {
     let scheduler = JobScheduler::new().await?;
+    app.jobs_alive_at
+        .store(app.clock.now().timestamp(), Ordering::Relaxed);
+    // Every ten seconds: a sign of life for `/readyz`.
+    let alive = |app: Arc<App>| async move {
+        app.jobs_alive_at
+            .store(app.clock.now().timestamp(), Ordering::Relaxed);
+        Ok(0)
+    };
+    scheduler
+        .add(job("*/10 * * * * *", "alive", Arc::clone(&app), alive)?)
+        .await?;
     // Every ten minutes, at second 17: sessions and tokens that have ended are removed.
     scheduler
         .add(job("17 */10 * * * *", "sweep", app, |app| async move {

@@ -1,4 +1,5 @@
 //! The binary as an operator uses it: start, stop, health, users, settings, TLS, and a store it must not touch.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
 use std::net::TcpListener;

@@ -1,4 +1,5 @@
 //! What holds for every answer and every connection: problems, headers, bounds, slow clients, and the end.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/disk.rs"]
 mod disk;

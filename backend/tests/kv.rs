@@ -1,4 +1,5 @@
 //! One conformance suite that takes any `Kv`, and what the embedded engine does when its disk fails.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/disk.rs"]
 mod disk;
@@ -79,7 +80,7 @@ impl Kv for MemoryKv {
             for operation in batch.operations() {
                 match operation {
                     Operation::Put(table, key, value) => {
-                        drop(map.insert((*table, key.clone()), value.clone()))
+                        drop(map.insert((*table, key.clone()), value.clone()));
                     }
                     Operation::Delete(table, key) => drop(map.remove(&(*table, key.clone()))),
                 }

@@ -1,6 +1,7 @@
 //! Bodies: strict JSON in, with bounds on what is decoded, and JSON or CSV out.
 
 use std::io::Read as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use poem::error::ReadBodyError;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::ApiError;
+use crate::app::App;
 use crate::wire::report::Report;
 
 /// Time for a body to arrive.
@@ -26,18 +28,21 @@ const REPORT_WIRE_BYTES: usize = 1024 * 1024;
 const REPORT_BYTES: usize = 8 * 1024 * 1024;
 /// Decoded bytes may be so many times those on the wire.
 const MAX_RATIO: usize = 100;
-/// Bodies above this are parsed off the async threads.
-const PARSE_OFF_THREAD_BYTES: usize = 256 * 1024;
+/// Bodies above this, on the wire, are decoded and parsed off the async threads.
+const OFF_THREAD_BYTES: usize = 32 * 1024;
 
 /// A JSON body: types are strict, a key is given once, and its size is bounded before and after decoding.
-pub struct Body<T, const WIRE_BYTES: usize, const DECODED_BYTES: usize>(pub T);
+pub struct JsonBody<T>(pub T);
 
-/// The body of an ordinary operation.
-pub type JsonBody<T> = Body<T, ORDINARY_BYTES, ORDINARY_BYTES>;
-/// The body of a report.
-pub type ReportBody = Body<Report, REPORT_WIRE_BYTES, REPORT_BYTES>;
+/// The body of a report. Whatever is wrong with it is for the handler to say, so that each refusal is logged.
+pub struct ReportBody {
+    /// What was sent.
+    pub report: Result<Report, ApiError>,
+    /// Bytes on the wire.
+    pub wire_bytes: usize,
+}
 
-impl<T: Type + Send, const W: usize, const D: usize> Payload for Body<T, W, D> {
+impl<T: Type + Send> Payload for JsonBody<T> {
     const CONTENT_TYPE: &'static str = "application/json";
 
     fn check_content_type(content_type: &str) -> bool {
@@ -54,25 +59,108 @@ impl<T: Type + Send, const W: usize, const D: usize> Payload for Body<T, W, D> {
     }
 }
 
-impl<T: Type + DeserializeOwned + Send + 'static, const W: usize, const D: usize> ParsePayload
-    for Body<T, W, D>
-{
+impl<T: Type + DeserializeOwned + Send + 'static> ParsePayload for JsonBody<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
-        let bytes = read(request, body, W).await?;
-        let decoded = decode(request, bytes, D)?;
-        let value = if decoded.len() > PARSE_OFF_THREAD_BYTES {
-            let parsed = tokio::task::spawn_blocking(move || parse(&decoded)).await;
-            parsed.map_err(|_| ApiError::internal())??
-        } else {
-            parse(&decoded)?
-        };
-        Ok(Self(value))
+        let bytes = read(request, body, ORDINARY_BYTES).await?;
+        Ok(Self(understand(request, bytes, ORDINARY_BYTES).await?))
     }
 }
 
-impl_apirequest_for_payload!(Body<T, W, D>, T: Type + DeserializeOwned + Send + 'static, const W: usize, const D: usize);
+impl_apirequest_for_payload!(JsonBody<T>, T: Type + DeserializeOwned + Send + 'static);
+
+impl Payload for ReportBody {
+    const CONTENT_TYPE: &'static str = JsonBody::<Report>::CONTENT_TYPE;
+
+    fn check_content_type(content_type: &str) -> bool {
+        JsonBody::<Report>::check_content_type(content_type)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        Report::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        Report::register(registry);
+    }
+}
+
+impl ParsePayload for ReportBody {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
+        let (report, wire_bytes) = match read(request, body, REPORT_WIRE_BYTES).await {
+            Ok(bytes) => {
+                let wire_bytes = bytes.len();
+                (understand(request, bytes, REPORT_BYTES).await, wire_bytes)
+            }
+            Err(error) => (Err(error), 0),
+        };
+        Ok(Self { report, wire_bytes })
+    }
+}
+
+impl_apirequest_for_payload!(ReportBody);
+
+/// Decodes and parses within the bytes that all bodies together may take.
+async fn understand<T: DeserializeOwned + Send + 'static>(
+    request: &Request,
+    bytes: Vec<u8>,
+    limit_bytes: usize,
+) -> Result<T, ApiError> {
+    let coding = coding(request)?;
+    let limit_bytes = match coding {
+        Coding::Identity => bytes.len(),
+        Coding::Gzip | Coding::Zstd => limit_bytes.min(bytes.len().saturating_mul(MAX_RATIO)),
+    };
+    let app = request.data::<Arc<App>>().ok_or_else(ApiError::internal)?;
+    let permits = u32::try_from(limit_bytes).unwrap_or(u32::MAX);
+    let room = Arc::clone(&app.body_bytes)
+        .try_acquire_many_owned(permits)
+        .map_err(|_| {
+            ApiError::unavailable("too many bodies are under way; try again in a moment")
+        })?;
+    let work = move || {
+        let _room = room;
+        parse(&decode(coding, bytes, limit_bytes)?)
+    };
+    if limit_bytes > OFF_THREAD_BYTES {
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_| ApiError::internal())?
+    } else {
+        work()
+    }
+}
+
+/// How a body is encoded.
+#[derive(Clone, Copy)]
+enum Coding {
+    Identity,
+    Gzip,
+    Zstd,
+}
+
+fn coding(request: &Request) -> Result<Coding, ApiError> {
+    let Some(value) = request.headers().get(header::CONTENT_ENCODING) else {
+        return Ok(Coding::Identity);
+    };
+    match value
+        .to_str()
+        .unwrap_or("?")
+        .trim()
+        .to_ascii_lowercase()
+        .as_str()
+    {
+        "identity" | "" => Ok(Coding::Identity),
+        "gzip" | "x-gzip" => Ok(Coding::Gzip),
+        "zstd" => Ok(Coding::Zstd),
+        _ => Err(ApiError::unsupported_media(
+            "Content-Encoding must be gzip, zstd or identity",
+        )),
+    }
+}
 
 async fn read(
     request: &Request,
@@ -97,29 +185,14 @@ async fn read(
     }
 }
 
-fn decode(request: &Request, bytes: Vec<u8>, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
-    let encoding =
-        request
-            .headers()
-            .get(header::CONTENT_ENCODING)
-            .map_or(Ok("identity"), |value| {
-                value.to_str().map_err(|_| {
-                    ApiError::unsupported_media("Content-Encoding must be gzip, zstd or identity")
-                })
-            })?;
-    let limit_bytes = limit_bytes.min(bytes.len().saturating_mul(MAX_RATIO));
-    let reader: Box<dyn std::io::Read> = match encoding.trim().to_ascii_lowercase().as_str() {
-        "identity" | "" => return Ok(bytes),
-        "gzip" | "x-gzip" => Box::new(flate2::read::MultiGzDecoder::new(bytes.as_slice())),
-        "zstd" => match zstd::stream::read::Decoder::with_buffer(bytes.as_slice()) {
+fn decode(coding: Coding, bytes: Vec<u8>, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
+    let reader: Box<dyn std::io::Read> = match coding {
+        Coding::Identity => return Ok(bytes),
+        Coding::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes.as_slice())),
+        Coding::Zstd => match zstd::stream::read::Decoder::with_buffer(bytes.as_slice()) {
             Ok(decoder) => Box::new(decoder),
             Err(_) => return Err(ApiError::bad_request("the body cannot be decoded")),
         },
-        _ => {
-            return Err(ApiError::unsupported_media(
-                "Content-Encoding must be gzip, zstd or identity",
-            ));
-        }
     };
     let mut decoded = Vec::with_capacity(bytes.len().saturating_mul(4).min(limit_bytes));
     // One byte more than allowed shows that there is more.

@@ -99,7 +99,10 @@ fn user(request: &Request, bearer: &Bearer, least: Role) -> poem::Result<Caller>
 async fn agent(request: &Request, bearer: Bearer) -> poem::Result<Reporter> {
     let app = app(request)?;
     let reporter = app.tokens.host(&app.store, &bearer.token, app.clock.now());
-    let (host, token_id) = reporter.ok_or_else(ApiError::unauthorized)?;
+    let (host, token_id) = reporter.ok_or_else(|| {
+        tracing::warn!(address = %client_address(request), reason = "no valid host token", "report refused");
+        ApiError::unauthorized()
+    })?;
     authenticated(request);
     Ok(Reporter { host, token_id })
 }

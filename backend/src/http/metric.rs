@@ -1,6 +1,7 @@
 //! Metrics: the catalogue, a host's series, samples, trends, fleet trends and top lists.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use poem::Request;
@@ -25,6 +26,8 @@ use crate::wire::scalar::{MetricName, Moment, Nullable, Number};
 const DEFAULT_RANGE: TimeDelta = TimeDelta::hours(1);
 /// Items of a top list when none are named.
 const DEFAULT_TOP: i64 = 10;
+/// Time that a query waits for its turn.
+const QUERY_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest step, in seconds: ten years.
 const MAX_STEP_SECONDS: i64 = 315_360_000;
 
@@ -140,8 +143,8 @@ impl MetricApi {
     ) -> Result<ColumnsReply, ApiError> {
         let host = find(&app, host_id.0)?;
         let selection = selection(&app, metric.0, instance.0, from.0, to.0)?;
-        let app = Arc::clone(&app);
-        let columns = off_thread(move || query::samples(&app, &host, &selection)).await?;
+        let store = Arc::clone(&app);
+        let columns = off_thread(&app, move || query::samples(&store, &host, &selection)).await?;
         Ok(reply(request, columns))
     }
 
@@ -179,9 +182,11 @@ impl MetricApi {
             parse_step(step.0)?,
             aggregates(aggregate.0.unwrap_or_default()),
         );
-        let app = Arc::clone(&app);
-        let columns =
-            off_thread(move || query::trends(&app, &host, &selection, step, &aggregates)).await?;
+        let store = Arc::clone(&app);
+        let columns = off_thread(&app, move || {
+            query::trends(&store, &host, &selection, step, &aggregates)
+        })
+        .await?;
         Ok(reply(request, columns))
     }
 
@@ -224,9 +229,9 @@ impl MetricApi {
             parse_step(step.0)?,
             aggregates(aggregate.0.unwrap_or_default()),
         );
-        let app = Arc::clone(&app);
-        let columns = off_thread(move || {
-            query::fleet_trends(&app, &hosts, &selection, step, &aggregates, &group_by)
+        let store = Arc::clone(&app);
+        let columns = off_thread(&app, move || {
+            query::fleet_trends(&store, &hosts, &selection, step, &aggregates, &group_by)
         })
         .await?;
         Ok(reply(request, columns))
@@ -260,9 +265,11 @@ impl MetricApi {
         let aggregate = aggregate.0.unwrap_or(Aggregate::Avg).into();
         let limit =
             usize::try_from(limit.0.map_or(DEFAULT_TOP, |limit| limit.0)).unwrap_or_default();
-        let app = Arc::clone(&app);
-        let items =
-            off_thread(move || query::top(&app, hosts, &selection, aggregate, limit)).await?;
+        let store = Arc::clone(&app);
+        let items = off_thread(&app, move || {
+            query::top(&store, hosts, &selection, aggregate, limit)
+        })
+        .await?;
         let shape = |item: query::TopItem| TopItem {
             host_id: item.host.host_id,
             name: item.host.name().to_owned(),
@@ -277,8 +284,12 @@ impl MetricApi {
 
 /// Queries walk memory for milliseconds: off the async threads, so that probes and reports go on.
 async fn off_thread<T: Send + 'static>(
+    app: &App,
     work: impl FnOnce() -> Result<T, crate::flows::FlowError> + Send + 'static,
 ) -> Result<T, ApiError> {
+    let busy = || ApiError::unavailable("too many queries are under way; try again in a moment");
+    let place = tokio::time::timeout(QUERY_PATIENCE, app.queries.acquire()).await;
+    let _place = place.map_err(|_| busy())?.map_err(|_| busy())?;
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|_| ApiError::internal())?

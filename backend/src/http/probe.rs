@@ -20,10 +20,11 @@ pub fn livez() -> &'static str {
     "ok"
 }
 
-/// The store answers and the backend is not stopping.
+/// The store answers, the jobs run, and the backend is not stopping.
 #[handler]
 pub async fn readyz(app: Data<&Arc<App>>) -> Response {
     let is_ready = !app.stopping.is_cancelled()
+        && app.jobs_run()
         && app
             .store
             .kv

@@ -106,6 +106,24 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// What went wrong, in words that may be logged.
+    pub fn detail(&self) -> &str {
+        let (Self::BadRequest(problem)
+        | Self::Unauthorized(problem, _)
+        | Self::Forbidden(problem)
+        | Self::NotFound(problem)
+        | Self::MethodNotAllowed(problem)
+        | Self::Timeout(problem)
+        | Self::Conflict(problem)
+        | Self::TooLarge(problem)
+        | Self::UnsupportedMedia(problem)
+        | Self::Invalid(problem)
+        | Self::TooMany(problem, _)
+        | Self::Internal(problem)
+        | Self::Unavailable(problem, _)) = self;
+        &problem.detail
+    }
+
     /// The request is malformed.
     pub fn bad_request(detail: &str) -> Self {
         Self::BadRequest(Json(Problem::new(StatusCode::BAD_REQUEST, detail)))

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use poem::Request;
-use poem::http::header;
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
@@ -83,37 +81,35 @@ impl ReportApi {
         &self,
         agent: Agent,
         app: Data<&Arc<App>>,
-        request: &Request,
         body: ReportBody,
     ) -> Result<Accepted<ReportOutcome>, ApiError> {
         let started = Instant::now();
-        let wire_bytes = request
-            .headers()
-            .get(header::CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("-");
-        let (host, report_id) = (&agent.0.host, body.0.report_id);
-        let points = body.0.points.0.len();
-        let outcome = take(&app, host, body.0).await;
-        let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+        let host = &agent.0.host;
+        let ReportBody { report, wire_bytes } = body;
+        let (report_id, points) = report
+            .as_ref()
+            .map(|report| (report.report_id, report.points.0.len()))
+            .unwrap_or_default();
+        let outcome = match report {
+            Ok(report) => take(&app, host, report).await,
+            Err(error) => Err(error),
+        };
+        let milliseconds = (started.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
         match outcome {
             Ok(ingested) => {
                 count(&app, &ingested);
                 tracing::info!(
                     host = host.name(), host_id = %host.host_id, %report_id, points,
                     accepted = ingested.appended.accepted, duplicates = ingested.appended.duplicates,
-                    rejected = ingested.rejected.len(), bytes = wire_bytes,
-                    milliseconds = (milliseconds * 10.0).round() / 10.0, "report accepted"
+                    rejected = ingested.rejected.len(), bytes = wire_bytes, milliseconds, "report accepted"
                 );
                 Ok(Reply(shape(ingested)))
             }
             Err(error) => {
                 app.metrics.reports.with_label_values(&["refused"]).inc();
-                let reason = format!("{error:?}");
                 tracing::warn!(
                     host = host.name(), host_id = %host.host_id, %report_id, points, bytes = wire_bytes,
-                    milliseconds = (milliseconds * 10.0).round() / 10.0,
-                    reason = reason.get(..200).unwrap_or(&reason), "report refused"
+                    milliseconds, reason = error.detail(), "report refused"
                 );
                 Err(error)
             }

@@ -164,7 +164,7 @@ pub async fn serve(
                         connections.spawn(async move {
                             server
                                 .connection(stream, local, peer, connection, place)
-                                .await
+                                .await;
                         });
                     }
                 }
@@ -211,12 +211,12 @@ impl Server {
         match &self.tls {
             None => {
                 self.http(stream, Scheme::HTTP, local, peer, connection)
-                    .await
+                    .await;
             }
             Some(tls) => match timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
                 Ok(Ok(stream)) => {
                     self.http(stream, Scheme::HTTPS, local, peer, connection)
-                        .await
+                        .await;
                 }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),

@@ -190,7 +190,7 @@ impl Change<'_> {
             Bytes::copy_from_slice(&number.to_be_bytes()),
         );
         self.apply.push(Box::new(move |state| {
-            state.last_host_number.store(number, Ordering::Release)
+            state.last_host_number.store(number, Ordering::Release);
         }));
         number
     }

@@ -1,4 +1,5 @@
 //! A disk in memory under redb that can be made to fail, and keeps its bytes while handles come and go.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! A real backend on a free port, driven by the generated client.
 #![expect(dead_code, reason = "each test binary uses its part")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -59,7 +60,7 @@ impl Backend {
         let kv = loop {
             match RedbKv::open(directory) {
                 Err(KvError::Io(reason)) if reason.contains("already open") => {
-                    tokio::task::yield_now().await
+                    tokio::task::yield_now().await;
                 }
                 opened => break opened.unwrap(),
             }

@@ -1,0 +1,199 @@
+//! Every operation of the document, tried out by schemathesis: no 5xx, nothing that the document does not say.
+
+#[path = "support/process.rs"]
+mod process;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use infra_watch_client::{ClientInfo as _, types};
+use process::{ENROLLMENT_KEY, PASSWORD, Site, unix_now};
+use serde_json::json;
+use uuid::Uuid;
+
+/// Objects of each kind for calls to work on, and to remove.
+const OBJECTS: usize = 40;
+/// Of these, hosts and users that are not removed.
+const LASTING: usize = 5;
+/// Below this share of 2xx, too few calls reach anything to prove anything.
+const LEAST_SUCCESS_PERCENT: u64 = 30;
+
+/// Where `scripts/need.sh test` puts it.
+fn schemathesis() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let program = target.join("schemathesis/bin/schemathesis");
+    assert!(
+        program.exists(),
+        "{} is not there: scripts/need.sh test",
+        program.display()
+    );
+    program
+}
+
+/// Fills the backend and returns the words of the configuration with what stands for them.
+async fn seed(site: &Site) -> Vec<(&'static str, String)> {
+    let admin = site.admin().await;
+    let (mut hosts, mut users, mut keys, mut tokens) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for number in 0..OBJECTS {
+        let (host_id, agent) = site.enroll(&format!("host-{number}")).await;
+        agent.submit_report().body(report()).send().await.unwrap();
+        hosts.push(host_id);
+        let user = types::CreateUser::builder()
+            .username(format!("user-{number}"))
+            .password(PASSWORD);
+        let user = admin
+            .create_user()
+            .body(user.role(types::Role::Viewer))
+            .send()
+            .await
+            .unwrap()
+            .into_inner();
+        users.push(user.user_id);
+        let key = types::CreateEnrollmentKey::builder().name("doomed");
+        keys.push(
+            admin
+                .create_enrollment_key()
+                .body(key)
+                .send()
+                .await
+                .unwrap()
+                .into_inner()
+                .key_id,
+        );
+        let token = types::CreateApiToken::builder()
+            .name("doomed")
+            .role(types::Role::Viewer);
+        tokens.push(
+            admin
+                .create_api_token()
+                .body(token)
+                .send()
+                .await
+                .unwrap()
+                .into_inner()
+                .token_id,
+        );
+    }
+    for role in [types::Role::Operator, types::Role::Viewer] {
+        let user = types::CreateUser::builder()
+            .username(role.to_string())
+            .password(PASSWORD)
+            .role(role);
+        admin.create_user().body(user).send().await.unwrap();
+    }
+    let (_, agent) = site.enroll("agent").await;
+    vec![
+        ("AGENT_TOKEN", agent.inner().get().unwrap()),
+        ("ENROLLMENT_KEY", ENROLLMENT_KEY.to_owned()),
+        ("DOOMED_HOSTS", list(&hosts[LASTING..])),
+        ("DOOMED_USERS", list(&users[LASTING..])),
+        ("DOOMED_KEYS", list(&keys)),
+        ("DOOMED_TOKENS", list(&tokens)),
+        ("HOSTS", list(&hosts[..LASTING])),
+        ("USERS", list(&users[..LASTING])),
+        ("TIME", (unix_now() - 1800).to_string()),
+    ]
+}
+
+fn list(ids: &[Uuid]) -> String {
+    ids.iter()
+        .map(|id| format!("\"{id}\""))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Some minutes of a host.
+fn report() -> types::Report {
+    let now = unix_now();
+    let points: Vec<_> = (0..10)
+        .map(|age| json!({ "at": now - age * 60, "values": [age, 1.5, null] }))
+        .collect();
+    serde_json::from_value(json!({
+        "report_id": Uuid::new_v4(), "agent_version": "0.1.0", "sent_at": chrono::DateTime::from_timestamp(now, 0),
+        "interval_seconds": 60, "snapshot_interval_seconds": 3600, "points": points,
+        "series": [{ "metric": "cpu_usage_percent" }, { "metric": "disk_usage_percent", "instance": "/" }, { "metric": "load1" }],
+    }))
+    .unwrap()
+}
+
+/// Calls that the backend answered so far: all, and those with 2xx.
+async fn calls(site: &Site, token: &str) -> (u64, u64) {
+    let page = reqwest::Client::new()
+        .get(site.url("/metrics"))
+        .bearer_auth(token)
+        .send()
+        .await
+        .unwrap();
+    let page = page.error_for_status().unwrap().text().await.unwrap();
+    let counters = page
+        .lines()
+        .filter(|line| line.starts_with("infra_watch_http_requests_total{"));
+    counters.fold((0, 0), |(all, success), line| {
+        let count: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        (
+            all + count,
+            success
+                + if line.contains("status=\"2") {
+                    count
+                } else {
+                    0
+                },
+        )
+    })
+}
+
+/// Tries out the document in a role and returns how many percent of the calls succeeded.
+async fn run(
+    site: &Site,
+    seed: &[(&'static str, String)],
+    role: types::Role,
+    examples: u32,
+) -> u64 {
+    let token = site.token(&role.to_string()).await;
+    let mut config = include_str!("schemathesis/config.toml").to_owned();
+    let words = [
+        ("USER_TOKEN", token.clone()),
+        ("EXAMPLES", examples.to_string()),
+    ];
+    for (word, value) in seed.iter().chain(&words) {
+        config = config.replace(word, value);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("schemathesis.toml"), config).unwrap();
+    let before = calls(site, &token).await;
+    let mut command = Command::new(schemathesis());
+    command
+        .args(["run", "--no-color", "--report-har-path=/tmp/x.har", "--report", "har", &site.url("/openapi.json")])
+        .current_dir(directory.path());
+    let output =
+        tokio::task::spawn_blocking(move || command.stdin(Stdio::null()).output().unwrap())
+            .await
+            .unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let after = calls(site, &token).await;
+    let (all, success) = (after.0 - before.0, after.1 - before.1);
+    println!("{role}: {all} calls, {success} of them with 2xx");
+    success * 100 / all.max(1)
+}
+
+#[tokio::test]
+async fn every_operation_does_what_the_document_says() {
+    let site = Site::new();
+    let mut backend = site.start(&["--log", "error"]).await;
+    let seed = seed(&site).await;
+    let success_percent = run(&site, &seed, types::Role::Admin, 30).await;
+    assert!(
+        success_percent >= LEAST_SUCCESS_PERCENT,
+        "only {success_percent} % of the calls succeeded"
+    );
+    for role in [types::Role::Operator, types::Role::Viewer] {
+        run(&site, &seed, role, 10).await;
+    }
+    assert!(!backend.has_ended());
+}

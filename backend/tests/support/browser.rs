@@ -1,0 +1,304 @@
+//! A headless browser, driven over WebDriver by Debian's chromium-driver.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::process::{Process, free_address, until};
+
+/// Time for the page to show what is waited for.
+const PATIENCE_SECONDS: u64 = 30;
+/// The Enter key, as WebDriver writes it.
+pub const ENTER: &str = "\u{E007}";
+
+/// Light or dark, as the system asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theme {
+    Light,
+    Dark,
+}
+
+impl Theme {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+}
+
+/// One browser with an empty profile, on the pages of one site.
+pub struct Browser {
+    client: Client,
+    session: String,
+    site: String,
+    driver: Driver,
+    _profile: TempDir,
+}
+
+/// The process between the test and the browser.
+struct Driver {
+    address: SocketAddr,
+    _process: Process,
+}
+
+impl Drop for Driver {
+    /// Asks it to end its browsers before it is ended itself.
+    fn drop(&mut self) {
+        let Ok(mut stream) = TcpStream::connect(self.address) else {
+            return;
+        };
+        let request = format!(
+            "GET /shutdown HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.address
+        );
+        let asked = stream.write_all(request.as_bytes());
+        drop(asked.and_then(|()| stream.read_to_end(&mut Vec::new())));
+    }
+}
+
+impl Browser {
+    pub async fn start(site: &str) -> Self {
+        let address = free_address();
+        let mut command = Command::new("chromedriver");
+        command
+            .arg(format!("--port={}", address.port()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let driver = Driver {
+            address,
+            _process: Process::spawn(&mut command),
+        };
+        let url = format!("http://{address}");
+        until("the driver answers", PATIENCE_SECONDS, || {
+            let request = reqwest::get(format!("{url}/status"));
+            async { request.await.ok() }
+        })
+        .await;
+        let profile = tempfile::tempdir().unwrap();
+        let capabilities = json!({
+            "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
+            "goog:chromeOptions": { "args": [
+                "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                "--disable-dev-shm-usage", "--window-size=1280,900",
+                format!("--user-data-dir={}", profile.path().display()),
+            ] },
+        });
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(serde_json::from_value(capabilities).unwrap())
+            .connect(&url)
+            .await
+            .unwrap();
+        let session = client.session_id().await.unwrap().unwrap();
+        let browser = Self {
+            client,
+            session,
+            site: site.to_owned(),
+            driver,
+            _profile: profile,
+        };
+        browser.theme(Theme::Light).await;
+        browser
+    }
+
+    /// Ends the browser in good order.
+    pub async fn close(self) {
+        self.client.close().await.unwrap();
+    }
+
+    /// Loads a page of the site.
+    pub async fn open(&self, path: &str) {
+        self.client
+            .goto(&format!("{}{path}", self.site))
+            .await
+            .unwrap();
+    }
+
+    /// The address that is shown, without the site.
+    pub async fn path(&self) -> String {
+        self.client.current_url().await.unwrap().path().to_owned()
+    }
+
+    /// How many elements there are now.
+    pub async fn count(&self, css: &str) -> usize {
+        self.client.find_all(Locator::Css(css)).await.unwrap().len()
+    }
+
+    /// Waits until there is such an element.
+    pub async fn see(&self, css: &str) {
+        until(&format!("{css} is there"), PATIENCE_SECONDS, || async {
+            (self.count(css).await > 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the page is there with all that it loads.
+    pub async fn settle(&self) {
+        self.see("main").await;
+        until("nothing is loading", PATIENCE_SECONDS, || async {
+            (self.count(".skeleton").await == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits for an element and clicks it; a page that changes meanwhile is no failure.
+    pub async fn click(&self, css: &str) {
+        until(
+            &format!("{css} can be clicked"),
+            PATIENCE_SECONDS,
+            || async {
+                self.client
+                    .find(Locator::Css(css))
+                    .await
+                    .ok()?
+                    .click()
+                    .await
+                    .ok()
+            },
+        )
+        .await;
+    }
+
+    /// Waits for a field and types into it.
+    pub async fn type_into(&self, css: &str, text: &str) {
+        until(&format!("{css} takes text"), PATIENCE_SECONDS, || async {
+            self.client
+                .find(Locator::Css(css))
+                .await
+                .ok()?
+                .send_keys(text)
+                .await
+                .ok()
+        })
+        .await;
+    }
+
+    /// What an element says, waited for.
+    pub async fn text(&self, css: &str) -> String {
+        until(&format!("{css} can be read"), PATIENCE_SECONDS, || async {
+            self.client
+                .find(Locator::Css(css))
+                .await
+                .ok()?
+                .text()
+                .await
+                .ok()
+        })
+        .await
+    }
+
+    /// What the system asks pages for; without motion, so that a colour is read when it has arrived.
+    pub async fn theme(&self, theme: Theme) {
+        let features = json!([
+            { "name": "prefers-color-scheme", "value": theme.name() },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ]);
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        )
+        .await;
+    }
+
+    /// The size of the page, in its own pixels.
+    pub async fn size(&self, width: u32, height: u32, is_phone: bool) {
+        let metrics = json!({
+            "width": width, "height": height, "mobile": is_phone, "deviceScaleFactor": if is_phone { 2 } else { 1 },
+        });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
+    }
+
+    /// What is shown, as PNG.
+    pub async fn screenshot(&self, file: &Path) {
+        std::fs::write(file, self.client.screenshot().await.unwrap()).unwrap();
+    }
+
+    /// Violations that axe-core, whose source this is, calls serious or critical.
+    pub async fn violations(&self, axe: &str) -> Vec<String> {
+        let script = format!(
+            "{axe}; const done = arguments[arguments.length - 1];
+             axe.run(document, {{ resultTypes: ['violations'] }}).then(
+                 result => done(result.violations
+                     .filter(found => ['serious', 'critical'].includes(found.impact))
+                     .map(found => `${{found.id}}: ${{found.nodes.map(node => node.html).join(' | ')}}`)),
+                 error => done([`axe failed: ${{error}}`]))"
+        );
+        let found = self
+            .client
+            .execute_async(&script, Vec::new())
+            .await
+            .unwrap();
+        serde_json::from_value(found).unwrap()
+    }
+
+    /// Errors in the console since the last call.
+    pub async fn errors(&self) -> Vec<String> {
+        let entries = self
+            .log("browser")
+            .await
+            .into_iter()
+            .filter(|entry| entry["level"] == "SEVERE");
+        entries
+            .map(|entry| entry["message"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Addresses that were asked for since the last call.
+    pub async fn requests(&self) -> Vec<String> {
+        let events = self.log("performance").await.into_iter().map(|entry| {
+            let event: Value = serde_json::from_str(entry["message"].as_str().unwrap()).unwrap();
+            event["message"].clone()
+        });
+        let requests = events.filter(|event| event["method"] == "Network.requestWillBeSent");
+        requests
+            .map(|event| {
+                event["params"]["request"]["url"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect()
+    }
+
+    async fn log(&self, kind: &str) -> Vec<Value> {
+        let answer = self.command("se/log", json!({ "type": kind })).await;
+        serde_json::from_value(answer).unwrap()
+    }
+
+    async fn devtools(&self, method: &str, parameters: Value) {
+        self.command(
+            "goog/cdp/execute",
+            json!({ "cmd": method, "params": parameters }),
+        )
+        .await;
+    }
+
+    /// What the driver knows beyond WebDriver.
+    async fn command(&self, name: &str, body: Value) -> Value {
+        let url = format!(
+            "http://{}/session/{}/{name}",
+            self.driver.address, self.session
+        );
+        let answer = reqwest::Client::new()
+            .post(url)
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        assert!(
+            answer.status().is_success(),
+            "{name}: {}",
+            answer.text().await.unwrap()
+        );
+        let mut answer: Value = answer.json().await.unwrap();
+        answer["value"].take()
+    }
+}
