@@ -28,7 +28,7 @@ impl TrustedProxies {
     }
 }
 
-/// A person or script with at least the role viewer.
+/// A person's access token or an API token; each operation says its least role.
 #[derive(SecurityScheme)]
 #[oai(
     rename = "user",

@@ -118,7 +118,7 @@ impl<E: Endpoint> Hygiene<E> {
         if self.settings.strict_transport {
             set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
         }
-        if path.starts_with("/api/") || path == "/metrics" || path.ends_with('z') {
+        if path.starts_with("/api/") || ["/metrics", "/livez", "/readyz"].contains(&path) {
             set(header::CACHE_CONTROL, "no-store");
         }
     }

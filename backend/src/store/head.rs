@@ -62,19 +62,22 @@ impl HostHead {
         self.latest.get(series as usize).copied().flatten()
     }
 
+    /// Whether anything is there at a moment: almost always not, and then nothing at it can be a duplicate.
+    pub fn has_row(&self, at: i64) -> bool {
+        self.slots
+            .get(&slot_of(at))
+            .is_some_and(|slot| slot.find(at).is_some())
+    }
+
     /// Whether a point is there.
     pub fn contains(&self, series: u32, at: i64) -> bool {
         let Some(slot) = self.slots.get(&slot_of(at)) else {
             return false;
         };
-        let Some(column) = slot.columns.get(series as usize) else {
-            return false;
-        };
-        let position = slot.times.binary_search(&offset(at));
-        position
-            .ok()
-            .and_then(|position| column.get(position))
-            .is_some_and(|value| !value.is_nan())
+        let value = slot
+            .find(at)
+            .and_then(|position| slot.columns.get(series as usize)?.get(position));
+        value.is_some_and(|value| !value.is_nan())
     }
 
     /// Adds one moment: a value or nothing for each of `series`. What is there already stays.
@@ -128,6 +131,10 @@ fn offset(at: i64) -> u16 {
 }
 
 impl Slot {
+    fn find(&self, at: i64) -> Option<usize> {
+        self.times.binary_search(&offset(at)).ok()
+    }
+
     /// The position of a time, made if it is not there. Almost always it is the last.
     fn row(&mut self, time: u16) -> usize {
         if self.times.last().is_none_or(|last| *last < time) {

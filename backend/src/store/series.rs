@@ -342,6 +342,11 @@ impl Appender {
         let mut appended = Appended::default();
         let mut rows = post.points;
         rows.retain_mut(|row| {
+            if !head.has_row(row.at) {
+                let values = row.values.iter().flatten().count();
+                appended.accepted += values as u64;
+                return values > 0;
+            }
             for (number, value) in series.iter().zip(&mut row.values) {
                 if value.is_none() {
                     continue;
