@@ -7,7 +7,10 @@ use std::{env, fs};
 use progenitor::{GenerationSettings, Generator, InterfaceStyle};
 use serde_json::Value;
 
-#[expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts through the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo speaks to build scripts through the environment"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=openapi.json");
     let mut document: Value = serde_json::from_str(&fs::read_to_string("openapi.json")?)?;
@@ -17,6 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "application/problem+json",
         "application/json",
     );
+    // Checking patterns would carry an engine of regular expressions to every browser; the backend checks them.
+    remove_key(&mut document, "pattern");
     let mut settings = GenerationSettings::default();
     settings.with_interface(InterfaceStyle::Builder);
     settings.with_inner_type("crate::Credentials".parse()?);
@@ -39,6 +44,19 @@ fn rename_key(value: &mut Value, from: &str, to: &str) {
         Value::Array(items) => items
             .iter_mut()
             .for_each(|inner| rename_key(inner, from, to)),
+        _ => {}
+    }
+}
+
+fn remove_key(value: &mut Value, key: &str) {
+    match value {
+        Value::Object(map) => {
+            if map.get(key).is_some_and(Value::is_string) {
+                map.remove(key);
+            }
+            map.values_mut().for_each(|inner| remove_key(inner, key));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|inner| remove_key(inner, key)),
         _ => {}
     }
 }

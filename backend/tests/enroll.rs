@@ -222,7 +222,7 @@ async fn points(backend: &Backend, host: &Host) -> Vec<i64> {
     let samples = viewer
         .get_samples()
         .host_id(host.host_id)
-        .metric(vec!["cpu_usage_percent".parse().unwrap()]);
+        .metric(vec!["cpu_usage_percent".to_owned()]);
     samples.send().await.unwrap().into_inner().timestamps
 }
 

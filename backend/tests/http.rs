@@ -614,7 +614,7 @@ async fn a_broken_or_full_disk_is_503_reads_go_on_and_it_recovers_by_itself() {
     let samples = viewer
         .get_samples()
         .host_id(host.host_id)
-        .metric(vec!["cpu_usage_percent".parse().unwrap()]);
+        .metric(vec!["cpu_usage_percent".to_owned()]);
     assert_eq!(
         samples.send().await.unwrap().into_inner().timestamps,
         [START - 1, START],

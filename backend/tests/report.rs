@@ -39,7 +39,7 @@ async fn a_report_is_kept_once_and_read_back() {
     let samples = viewer
         .get_samples()
         .host_id(host.host_id)
-        .metric(vec!["cpu_usage_percent".parse().unwrap()]);
+        .metric(vec!["cpu_usage_percent".to_owned()]);
     let samples = samples.send().await.unwrap().into_inner();
     assert_eq!(samples.timestamps, [START - 60, START]);
     assert_eq!(samples.series[0].values, [Some(1.5), Some(2.25)]);
@@ -123,13 +123,10 @@ async fn trends_have_every_aggregate_and_null_for_empty_buckets() {
     let trends = viewer
         .get_trends()
         .host_id(host.host_id)
-        .metric(vec!["disk_usage_percent".parse().unwrap()])
+        .metric(vec!["disk_usage_percent".to_owned()])
         .instance("/")
-        .from((START).to_string().parse::<types::GetTrendsFrom>().unwrap())
-        .to((START + 180)
-            .to_string()
-            .parse::<types::GetTrendsTo>()
-            .unwrap())
+        .from(START.to_string())
+        .to((START + 180).to_string())
         .step("60")
         .aggregate(vec![
             types::Aggregate::Avg,

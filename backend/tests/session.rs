@@ -296,8 +296,7 @@ async fn what_an_admin_changes_about_a_user_takes_effect_at_once() {
         status(
             update(
                 "operator",
-                types::UpdateUser::builder()
-                    .username(types::UpdateUserUsername::try_from("Admin").unwrap())
+                types::UpdateUser::builder().username("Admin".to_owned())
             )
             .await
             .unwrap_err()

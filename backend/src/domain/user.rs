@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn passwords() {
         let check = |username: &str, password: &str, expect| {
-            assert_eq!(check_password(username, password), expect)
+            assert_eq!(check_password(username, password), expect);
         };
         check("ann", "correct horse", Ok(()));
         check("ann", "seven77", Err(PasswordError::Length));
