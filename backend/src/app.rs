@@ -15,7 +15,7 @@ use crate::flows::token::Tokens;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
-/// Bytes that bodies being decoded may take together: 256 MiB.
+/// Memory that bodies being understood may take together, as far as they can need it: 256 MiB.
 const BODY_BYTES: usize = 256 * 1024 * 1024;
 /// Queries that may run at a time: more would only share the same cores.
 const QUERIES_AT_A_TIME: usize = 8;
@@ -38,10 +38,10 @@ pub struct App {
     pub metrics: Metrics,
     /// Since when reports could have arrived: silence before counts for nothing.
     pub listening_since: DateTime<Utc>,
-    /// Bytes that bodies being decoded may take together.
+    /// Memory that bodies being understood may take together, in bytes.
     pub body_bytes: Arc<Semaphore>,
     /// Queries that may run at a time.
-    pub queries: Semaphore,
+    pub queries: Arc<Semaphore>,
     /// When the cron table last showed a sign of life, Unix seconds; 0 when there is none, as in tests.
     pub jobs_alive_at: AtomicI64,
     /// Cancelled when the backend begins to stop.
@@ -69,7 +69,7 @@ impl App {
             metrics: Metrics::new(),
             listening_since,
             body_bytes: Arc::new(Semaphore::new(BODY_BYTES)),
-            queries: Semaphore::new(QUERIES_AT_A_TIME),
+            queries: Arc::new(Semaphore::new(QUERIES_AT_A_TIME)),
             jobs_alive_at: AtomicI64::new(0),
             stopping: CancellationToken::new(),
         }

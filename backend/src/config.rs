@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ipnet::IpNet;
 use thiserror::Error;
@@ -291,6 +292,14 @@ pub enum ConfigError {
         /// The key.
         key: String,
     },
+    /// Settings that need or exclude each other.
+    #[error("{path}: {message}")]
+    Pair {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: &'static str,
+    },
     /// What clap says of flags, variables and values.
     #[error(transparent)]
     Arguments(#[from] clap::Error),
@@ -358,6 +367,16 @@ fn parse_with_file(arguments: &[OsString], path: &Path) -> Result<CommandLine, C
             reason: error.message().to_owned(),
         })?;
     let mut command = CommandLine::command();
+    // Flags and variables are looked at alone first: a secret given there goes before its other form in the file.
+    let alone = command.clone().try_get_matches_from(arguments)?;
+    let is_given = |key: &str| {
+        let serve = alone.subcommand_matches("serve");
+        serve
+            .and_then(|serve| serve.value_source(key))
+            .is_some_and(|source| {
+                matches!(source, ValueSource::CommandLine | ValueSource::EnvVariable)
+            })
+    };
     for (key, value) in table {
         let unknown = || ConfigError::UnknownKey {
             path: path.to_owned(),
@@ -375,12 +394,52 @@ fn parse_with_file(arguments: &[OsString], path: &Path) -> Result<CommandLine, C
             path: path.to_owned(),
             key: key.clone(),
         })?;
+        let other_form = key
+            .strip_suffix("_file")
+            .map_or_else(|| format!("{key}_file"), str::to_owned);
+        if serve
+            .get_arguments()
+            .any(|argument| argument.get_id() == other_form.as_str())
+            && is_given(&other_form)
+        {
+            continue;
+        }
         command = command.mut_subcommand("serve", |serve| {
             serve.mut_arg(&key, |argument| argument.default_values(values))
         });
     }
     let matches = command.try_get_matches_from(arguments)?;
-    Ok(CommandLine::from_arg_matches(&matches)?)
+    let parsed = CommandLine::from_arg_matches(&matches)?;
+    if let Command::Serve(serve) = &parsed.command {
+        check_pairs(serve, path)?;
+    }
+    Ok(parsed)
+}
+
+/// What clap checks for flags alone: settings that need or exclude each other.
+fn check_pairs(serve: &ServeArguments, path: &Path) -> Result<(), ConfigError> {
+    let pairs = |message| ConfigError::Pair {
+        path: path.to_owned(),
+        message,
+    };
+    if serve.tls_cert.is_some() != serve.tls_key.is_some() {
+        return Err(pairs("tls_cert and tls_key go together"));
+    }
+    let secrets = [
+        (
+            serve.admin_password.is_some(),
+            serve.admin_password_file.is_some(),
+        ),
+        (
+            serve.enrollment_key.is_some(),
+            serve.enrollment_key_file.is_some(),
+        ),
+        (serve.jwt_secret.is_some(), serve.jwt_secret_file.is_some()),
+    ];
+    if secrets.contains(&(true, true)) {
+        return Err(pairs("a secret and its file exclude each other"));
+    }
+    Ok(())
 }
 
 fn plain(value: &toml::Value) -> Option<Vec<String>> {
@@ -499,6 +558,17 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_given_as_a_flag_goes_before_its_file_in_the_file() {
+        let file = file("jwt_secret_file = \"/nonexistent\"\n");
+        let path = file.path().to_str().unwrap();
+        let settings = serve(&["--config", path, "--jwt-secret", "x"]).unwrap();
+        assert_eq!(
+            (settings.jwt_secret.as_deref(), settings.jwt_secret_file),
+            (Some("x"), None)
+        );
+    }
+
+    #[test]
     fn a_wrong_file_is_named_with_what_is_wrong() {
         let check = |text: &str, expect: &str| {
             let file = file(text);
@@ -511,6 +581,11 @@ mod tests {
         check("[listen]\na = 1", "listen must be");
         check("listen = \"nowhere\"", "invalid value 'nowhere'");
         check("drain = \"soon\"", "whole number");
+        check("tls_cert = \"cert.pem\"", "go together");
+        check(
+            "jwt_secret = \"a\"\njwt_secret_file = \"b\"",
+            "exclude each other",
+        );
     }
 
     #[test]

@@ -222,7 +222,7 @@ async fn every_operation_refuses_whom_it_should() {
             let status = call(&backend, operation, token.as_deref()).await;
             let right = match expected(access, *bearer) {
                 Some(expected) => status == expected,
-                None => ![401, 403].contains(&status) || operation.id == "login",
+                None => status < 500 && (![401, 403].contains(&status) || operation.id == "login"),
             };
             if !right {
                 wrong.push(format!("{} with {bearer:?}: {status}", operation.id));

@@ -128,10 +128,11 @@ async fn a_signal_to_stop_makes_it_unready_and_ends_it_in_good_order() {
     let _held = tokio::net::TcpStream::connect(&process.address)
         .await
         .unwrap();
+    let client = client();
     let started = Instant::now();
     process.terminate();
     loop {
-        let ready = client().get(process.url("/readyz")).send().await.unwrap();
+        let ready = client.get(process.url("/readyz")).send().await.unwrap();
         if ready.status() == 503 {
             assert_eq!(ready.text().await.unwrap(), "unready");
             break;

@@ -3,10 +3,14 @@
 
 mod support;
 
+use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
+use infra_watch::store::kv::{Direction, Table};
 use infra_watch_client::types;
 use support::{Backend, Host, START, report, status};
+use tokio::io::AsyncWriteExt as _;
 use uuid::Uuid;
 
 async fn enroll(backend: &Backend, key: &str, install_id: Uuid) -> Result<types::HostToken, u16> {
@@ -276,6 +280,13 @@ async fn a_deleted_host_is_gone_with_everything() {
         ),
         404
     );
+    let left = |table| {
+        let kv = &backend.app.store.kv;
+        kv.scan(table, Vec::new()..vec![0xff; 65], 10, Direction::Forward)
+    };
+    for table in [Table::Hosts, Table::SeriesNames, Table::Snapshots] {
+        assert!(left(table).await.unwrap().is_empty(), "{table:?}");
+    }
     // Its number is not given again: a new host begins empty.
     let next = backend.enroll("web-1").await;
     assert!(points(&backend, &next).await.is_empty());
@@ -461,6 +472,13 @@ async fn snapshots_are_kept_when_new_and_asked_for_when_missing() {
         with(Some(&hash), None).await.unwrap().snapshot,
         types::SnapshotOutcome::Unchanged
     );
+    let mut other = sections.clone();
+    other["os"]["kernel"] = serde_json::json!("6.2");
+    assert_eq!(
+        with(None, Some(&other)).await.unwrap().snapshot,
+        types::SnapshotOutcome::Stored,
+        "a hash may be left out: it is computed here"
+    );
     assert_eq!(
         with(None, None).await.unwrap().snapshot,
         types::SnapshotOutcome::None
@@ -500,4 +518,57 @@ async fn snapshots_are_kept_when_new_and_asked_for_when_missing() {
         health(backend.client("viewer").await).await,
         types::HostHealth::Yellow
     );
+}
+
+#[tokio::test]
+async fn memory_and_disk_agree_when_peers_go_away_before_the_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = Backend::start_in(directory.path()).await;
+    let key = key(&backend, types::CreateEnrollmentKey::builder().name("k")).await;
+    for number in 0..50 {
+        let body = serde_json::json!({
+            "install_id": Uuid::new_v4(), "machine_id": "m", "hostname": format!("h{number}"), "agent_version": "1",
+        })
+        .to_string();
+        let request = format!(
+            "POST /api/v1/agent/enroll HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            key.key,
+            body.len()
+        );
+        let mut stream = tokio::net::TcpStream::connect(backend.address)
+            .await
+            .unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // Let some of them get on before they are left alone.
+        for _ in 0..number {
+            tokio::task::yield_now().await;
+        }
+        drop(stream);
+    }
+    // One that waits for its answer shows that the backend got so far.
+    enroll(&backend, &key.key, Uuid::new_v4()).await.unwrap();
+    let seen = |app: &infra_watch::app::App| {
+        let hosts = app.store.state.hosts.all();
+        let numbers: HashSet<u32> = hosts.iter().map(|host| host.number).collect();
+        assert_eq!(numbers.len(), hosts.len(), "a number was given twice");
+        let uses = app
+            .store
+            .state
+            .enrollment_keys
+            .get(key.key_id)
+            .unwrap()
+            .uses;
+        assert_eq!(hosts.len(), uses as usize);
+        hosts
+            .iter()
+            .map(|host| (host.host_id, host.number))
+            .collect::<Vec<_>>()
+    };
+    let app = Arc::clone(&backend.app);
+    backend.stop().await;
+    let in_memory = seen(&app);
+    drop(app);
+    let again = Backend::start_in(directory.path()).await;
+    assert_eq!(seen(&again.app), in_memory);
 }

@@ -161,6 +161,12 @@ async fn bodies_are_strict_and_the_field_is_named() {
             "required",
         ),
         ("[]".to_owned(), 422, "", ""),
+        (
+            r#"["bob","correct horse","admin",false]"#.to_owned(),
+            422,
+            "",
+            "",
+        ),
         ("null".to_owned(), 422, "", ""),
         ("{".to_owned(), 400, "", ""),
         (String::new(), 400, "", ""),
@@ -217,6 +223,14 @@ async fn reports_name_the_value_that_is_wrong() {
         (text.replace("2.0", "1e999"), 400, ""),
         (text.replace("2.0", "NaN"), 400, ""),
         (text.replace("2.0", "Infinity"), 400, ""),
+        (
+            text.replace(
+                "{\"metric\":\"cpu_usage_percent\"}",
+                "[\"cpu_usage_percent\"]",
+            ),
+            422,
+            "series[0]",
+        ),
         (
             text.replace("cpu_usage_percent", "CPU"),
             422,
@@ -452,7 +466,10 @@ async fn columns_come_as_csv_when_asked() {
         .await
         .unwrap();
     assert!(
-        fleet.starts_with("timestamp,'=cmd() cpu_usage_percent max\n"),
+        fleet.starts_with(&format!(
+            "timestamp,'=cmd() {} cpu_usage_percent max\n",
+            host.host_id
+        )),
         "no formula: {fleet}"
     );
 }

@@ -425,6 +425,52 @@ fn a_damaged_file_is_refused_and_left_as_it_is() {
     assert_eq!(std::fs::read(&path).unwrap(), garbage);
 }
 
+/// What is left of a file that was cut: its header and little else.
+const CUT_BYTES: usize = 8192;
+
+#[tokio::test]
+async fn a_lost_or_emptied_file_never_becomes_an_empty_store() {
+    for damage in ["removed", "emptied", "cut"] {
+        let directory = tempfile::tempdir().unwrap();
+        let kv = RedbKv::open(directory.path()).unwrap();
+        let mut batch = Batch::new(Class::State);
+        put(&mut batch, Table::Meta, "a", "1");
+        kv.write(batch).await.unwrap();
+        drop(kv);
+        // The writer threads close the files a moment after the handle is gone.
+        while RedbKv::peek(directory.path(), Table::Meta, b"a").is_none() {
+            std::thread::yield_now();
+        }
+        let path = directory.path().join("state.redb");
+        let bytes = std::fs::read(&path).unwrap();
+        match damage {
+            "removed" => std::fs::remove_file(&path).unwrap(),
+            "emptied" => std::fs::write(&path, []).unwrap(),
+            _ => std::fs::write(&path, &bytes[..CUT_BYTES]).unwrap(),
+        }
+        // Until the writer threads have freed the other file it is only busy.
+        let refusal = loop {
+            match RedbKv::open(directory.path()) {
+                Err(KvError::Io(reason)) if reason.contains("already open") => {
+                    std::thread::yield_now();
+                }
+                other => break other.err(),
+            }
+        };
+        assert!(
+            matches!(refusal, Some(KvError::Damaged(_) | KvError::Io(_))),
+            "{damage}: {refusal:?}"
+        );
+        let after = std::fs::read(&path).ok();
+        let expect = match damage {
+            "removed" => None,
+            "emptied" => Some(Vec::new()),
+            _ => Some(bytes[..CUT_BYTES].to_vec()),
+        };
+        assert!(after == expect, "{damage}: the file was touched");
+    }
+}
+
 fn rename_users(kv: &dyn Kv) -> KvFuture<'_, ()> {
     Box::pin(async move {
         let found = kv.get_many(Table::Users, vec![b"old".to_vec()]).await?;

@@ -143,7 +143,14 @@ async fn refresh_rotates_two_tabs_agree_and_an_old_cookie_ends_the_session() {
     );
 
     backend.clock.advance(11);
-    assert_eq!(refresh(&backend, &first_cookie).await.status(), 401);
+    let refused = refresh(&backend, &first_cookie).await;
+    assert_eq!(refused.status(), 401);
+    assert!(
+        refused.headers()[SET_COOKIE]
+            .to_str()
+            .unwrap()
+            .contains("Max-Age=0")
+    );
     assert_eq!(
         refresh(&backend, &second_cookie).await.status(),
         401,

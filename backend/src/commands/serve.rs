@@ -25,6 +25,7 @@ use crate::store::redb::RedbKv;
 use crate::store::series::GroupCommit;
 use crate::store::{OpenError, Store};
 use crate::tls::{TlsError, TlsFiles};
+use crate::wire::scalar::Username;
 use crate::{scheduler, telemetry};
 
 /// Why the backend does not start.
@@ -55,6 +56,9 @@ pub enum StartError {
     /// The system gives no randomness.
     #[error("asking the system for randomness: {0}")]
     Random(getrandom::Error),
+    /// The first admin's name.
+    #[error("the admin's username {0}")]
+    AdminUsername(&'static str),
     /// The first admin or enrolment key.
     #[error("preparing the first start")]
     First(#[from] FlowError),
@@ -85,14 +89,18 @@ pub async fn run(settings: ServeArguments) -> Result<(), StartError> {
         _ => None,
     };
     let app = Arc::new(open_app(&settings).await?);
+    let admin_username: Username = settings
+        .admin_username
+        .parse()
+        .map_err(StartError::AdminUsername)?;
     let admin_password = secret(
         settings.admin_password.as_ref(),
         settings.admin_password_file.as_ref(),
     )?;
     if let Some(password) =
-        user::ensure_first_admin(&app, &settings.admin_username, admin_password).await?
+        user::ensure_first_admin(&app, &admin_username.0, admin_password).await?
     {
-        print_password(&settings.admin_username, &password);
+        print_password(&admin_username.0, &password);
     }
     if let Some(key) = secret(
         settings.enrollment_key.as_ref(),
@@ -114,6 +122,7 @@ pub async fn run(settings: ServeArguments) -> Result<(), StartError> {
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| StartError::Listen { address, source })?;
+    let address = listener.local_addr().unwrap_or(address);
     let mut jobs = scheduler::start(Arc::clone(&app)).await?;
     tracing::info!(%address, tls = tls.is_some(), hosts = app.store.state.hosts.len(), "infra-watch serves");
     let options = ServeOptions {

@@ -15,6 +15,7 @@ use crate::config::{ConfigError, UserArguments, UserCommand, secret};
 use crate::flows::FlowError;
 use crate::flows::user::{self, NewUser, UserPatch};
 use crate::store::audit::Actor;
+use crate::store::redb::RedbKv;
 use crate::store::series::GroupCommit;
 use crate::wire::page::Page;
 use crate::wire::scalar::{Text, Username};
@@ -52,6 +53,11 @@ pub enum UserError {
     /// `--server` without a token.
     #[error("--server needs --token-file, or INFRA_WATCH_TOKEN, with an admin's API token")]
     NoToken,
+    /// A directory without a store.
+    #[error(
+        "there is no store in {0}: give the data directory of a backend that was started before"
+    )]
+    NoStore(PathBuf),
     /// Nobody has this name.
     #[error("there is no user {0}")]
     NoUser(String),
@@ -78,6 +84,10 @@ pub async fn run(arguments: UserArguments) -> Result<String, UserError> {
         }
         (Some(_), None) => Err(UserError::NoToken),
         (None, _) => {
+            // A wrong directory must not become a new store.
+            if !RedbKv::exists(&arguments.data_dir) {
+                return Err(UserError::NoStore(arguments.data_dir));
+            }
             let app = open(&arguments.data_dir, GroupCommit::default(), None).await?;
             local(&app, arguments.command).await
         }

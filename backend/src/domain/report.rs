@@ -57,6 +57,8 @@ pub struct Facts {
 /// A report in the words of the domain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
+    /// Names the report in logs.
+    pub report_id: Uuid,
     /// The agent's identity, where the report names it.
     pub install_id: Option<Uuid>,
     /// The agent's version.

@@ -135,6 +135,7 @@ const EMPTY: Bucket = Bucket {
 pub struct Buckets {
     grid: Grid,
     keeps_values: bool,
+    kept: usize,
     buckets: Vec<Bucket>,
 }
 
@@ -147,6 +148,7 @@ impl Buckets {
         Self {
             grid,
             keeps_values,
+            kept: 0,
             buckets: vec![EMPTY; grid.len()],
         }
     }
@@ -169,7 +171,13 @@ impl Buckets {
         }
         if self.keeps_values {
             bucket.values.push(value);
+            self.kept += 1;
         }
+    }
+
+    /// How many single values were kept since this was last asked.
+    pub fn take_kept(&mut self) -> usize {
+        std::mem::take(&mut self.kept)
     }
 
     /// Whether no point was added.

@@ -100,6 +100,17 @@ impl Key {
     }
 }
 
+/// What counts as one address: an IPv6 network of 64 bits is one subscriber's, so it counts as a whole.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(std::net::Ipv6Addr::from_bits(network))
+        }
+        v4 => v4,
+    }
+}
+
 /// Counts login attempts by sliding windows. An attempt is reserved before the password is hashed, so that
 /// parallel guesses count; a success gives its reservation back.
 #[derive(Default)]
@@ -124,7 +135,7 @@ impl LoginLimiter {
         address: IpAddr,
         now: i64,
     ) -> Result<Reservation, u64> {
-        let account = account.to_lowercase();
+        let (account, address) = (account.to_lowercase(), network_of(address));
         let keys = [
             Key::AccountAndAddress(account.clone(), address),
             Key::Address(address),
@@ -234,6 +245,29 @@ mod tests {
         assert!(
             limiter.reserve("ann", address(1), 300).is_ok(),
             "the window slides"
+        );
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let mut limiter = LoginLimiter::default();
+        for host in 0..5 {
+            let address = format!("2001:db8::{host}").parse().unwrap();
+            assert!(limiter.reserve("ann", address, 0).is_ok());
+        }
+        assert!(
+            limiter
+                .reserve("ann", "2001:db8::9".parse().unwrap(), 0)
+                .is_err()
+        );
+        assert!(
+            limiter
+                .reserve("ann", "2001:db8:0:1::9".parse().unwrap(), 0)
+                .is_ok()
+        );
+        assert_eq!(
+            network_of("::ffff:10.0.0.1".parse().unwrap()),
+            address(10 - 9)
         );
     }
 

@@ -19,6 +19,9 @@ use crate::store::audit::Actor;
 /// Shortest enrolment key that an operator may choose, in bytes.
 pub const ENROLLMENT_KEY_MIN_BYTES: usize = 16;
 
+/// Most API tokens of one user.
+const API_TOKENS_PER_USER: usize = 100;
+
 /// Makes an API token with at most the caller's role.
 ///
 /// # Errors
@@ -34,7 +37,15 @@ pub async fn create_api_token(
     if role > caller.principal.role {
         return Err(FlowError::invalid("role", "is above your own"));
     }
-    let expires_at = expires_at.unwrap_or(now + TimeDelta::seconds(API_TOKEN_SECONDS));
+    let mut expires_at = expires_at.unwrap_or(now + TimeDelta::seconds(API_TOKEN_SECONDS));
+    if let Some(parent) = caller
+        .principal
+        .token_id
+        .and_then(|id| app.store.state.api_tokens.get(id))
+    {
+        // What a token makes does not outlive it.
+        expires_at = expires_at.min(parent.expires_at);
+    }
     if expires_at <= now || expires_at - now > TimeDelta::seconds(API_TOKEN_MAX_SECONDS) {
         return Err(FlowError::invalid(
             "expires_at",
@@ -56,6 +67,17 @@ pub async fn create_api_token(
     app.store
         .state
         .change(|change| {
+            let tokens = change.state.api_tokens.all();
+            if tokens
+                .iter()
+                .filter(|kept| kept.user_id == token.user_id)
+                .count()
+                >= API_TOKENS_PER_USER
+            {
+                return Err(FlowError::Conflict(
+                    "a user has at most 100 API tokens; delete one first",
+                ));
+            }
             note(
                 change,
                 now,

@@ -11,6 +11,9 @@ use crate::domain::snapshot::{Snapshot, SnapshotReference};
 use crate::store::series::{AppendError, Appended, Post};
 use crate::store::snapshot;
 
+/// A snapshot that still holds is written down at most so often, in seconds.
+const CONFIRM_SECONDS: i64 = 60;
+
 /// What became of a report's snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotOutcome {
@@ -67,7 +70,10 @@ pub async fn ingest(app: &App, host: &Host, report: Report) -> Result<Ingested, 
             .append(post)
             .await
             .map_err(|error| match error {
-                AppendError::TooManySeries => FlowError::invalid("series", error),
+                AppendError::TooManySeries | AppendError::TooManyValues => {
+                    FlowError::invalid("series", error)
+                }
+                AppendError::Deleted => FlowError::NotFound("host"),
                 AppendError::Kv(error) => FlowError::Store(error),
             })?
     };
@@ -112,7 +118,9 @@ async fn keep_facts_and_snapshot(
         (Some(_), Some(_)) => SnapshotOutcome::Stored,
         (Some(_), None) => SnapshotOutcome::Wanted,
     };
-    let half_interval = chrono::TimeDelta::seconds(i64::from(report.snapshot_interval_seconds) / 2);
+    let half_interval = chrono::TimeDelta::seconds(
+        (i64::from(report.snapshot_interval_seconds) / 2).max(CONFIRM_SECONDS),
+    );
     let must_confirm = outcome == SnapshotOutcome::Unchanged
         && before
             .snapshot
@@ -129,7 +137,7 @@ async fn keep_facts_and_snapshot(
         return Ok(outcome);
     }
     let encoded = match (&report.snapshot, outcome) {
-        (Some(snapshot), SnapshotOutcome::Stored) => Some(encode(snapshot)?),
+        (Some(snapshot), SnapshotOutcome::Stored) => Some(encode(snapshot.clone()).await?),
         _ => None,
     };
     app.store
@@ -165,7 +173,10 @@ async fn keep_facts_and_snapshot(
         .await
 }
 
-fn encode(snapshot: &Snapshot) -> Result<bytes::Bytes, FlowError> {
-    snapshot::encode(snapshot)
+/// Compressing takes milliseconds: off the async threads.
+async fn encode(snapshot: Snapshot) -> Result<bytes::Bytes, FlowError> {
+    tokio::task::spawn_blocking(move || snapshot::encode(&snapshot))
+        .await
+        .map_err(|_| FlowError::Busy)?
         .ok_or_else(|| FlowError::invalid("snapshot", "is too large, even compressed"))
 }

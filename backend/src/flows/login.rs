@@ -272,11 +272,15 @@ pub async fn change_password(
     let reservation = reserved.map_err(|retry_after_seconds| FlowError::TooMany {
         retry_after_seconds,
     })?;
-    if !app
+    let matches = app
         .passwords
         .verify(current, Some(&user.password_hash))
-        .await?
-    {
+        .await;
+    if matches.is_err() {
+        // Nothing was guessed: the attempt never ran.
+        app.login_limiter.lock().release(&reservation);
+    }
+    if !matches? {
         return Err(FlowError::invalid(
             "current_password",
             "is not the current password",

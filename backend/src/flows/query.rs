@@ -1,6 +1,7 @@
 //! Reading series: raw samples, trends, fleet trends and top lists, each bounded in points and time.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,37 @@ use crate::domain::series::{Aggregate, Buckets, Grid, MAX_POINTS, auto_step};
 
 /// A query that takes longer is ended.
 const QUERY_SECONDS: u64 = 5;
-/// Most series in one answer.
-const MAX_SERIES: usize = 2_000;
+/// Most values in one answer, nulls included: bounds its memory whatever the mix of series, points and aggregates.
+const MAX_CELLS: usize = 2_000_000;
+
+/// What a query may still use.
+struct Budget {
+    deadline: Instant,
+    cells: usize,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self {
+            deadline: Instant::now() + Duration::from_secs(QUERY_SECONDS),
+            cells: MAX_CELLS,
+        }
+    }
+
+    /// Takes the values of one more series.
+    fn take(&mut self, cells: usize) -> Result<(), FlowError> {
+        if Instant::now() > self.deadline {
+            return Err(FlowError::QueryTimeout(QUERY_SECONDS));
+        }
+        self.cells = self.cells.checked_sub(cells).ok_or_else(|| {
+            let message = format!(
+                "gives more than {MAX_CELLS} values; ask for fewer series, points or aggregates"
+            );
+            FlowError::invalid("metric", message)
+        })?;
+        Ok(())
+    }
+}
 
 /// The range and the series that a query asks for.
 #[derive(Clone, Debug)]
@@ -89,6 +119,7 @@ pub struct Columns {
 /// [`FlowError::Invalid`] for an impossible range or too many points, which a trend would not have.
 pub fn samples(app: &App, host: &Host, selection: &Selection) -> Result<Columns, FlowError> {
     selection.check()?;
+    let mut budget = Budget::new();
     let mut series: Vec<(SeriesKey, Vec<(i64, f64)>)> = Vec::new();
     let is_too_long = app.store.series.with_head(host.number, |head| {
         for (number, key) in (0..)
@@ -100,12 +131,13 @@ pub fn samples(app: &App, host: &Host, selection: &Selection) -> Result<Columns,
                 points.push((at, value));
             });
             if i64::try_from(points.len()).unwrap_or(i64::MAX) > MAX_POINTS {
-                return true;
+                return Ok(true);
             }
+            budget.take(points.len())?;
             series.push((key.clone(), points));
         }
-        false
-    });
+        Ok::<_, FlowError>(false)
+    })?;
     let mut timestamps: Vec<i64> = series
         .iter()
         .flat_map(|(_, points)| points.iter().map(|(at, _)| *at))
@@ -120,6 +152,11 @@ pub fn samples(app: &App, host: &Host, selection: &Selection) -> Result<Columns,
             ),
         ));
     }
+    // Series that were measured at different moments share the timestamps of all.
+    budget.take(
+        (timestamps.len() * series.len())
+            .saturating_sub(series.iter().map(|(_, points)| points.len()).sum()),
+    )?;
     series.sort_by(|a, b| a.0.cmp(&b.0));
     let columns = series
         .into_iter()
@@ -207,28 +244,90 @@ fn check_grid(
     Ok(grid)
 }
 
-fn finish(grid: Grid, gathered: BTreeMap<ColumnKey, Buckets>, aggregates: &[Aggregate]) -> Columns {
-    let columns = gathered
-        .into_iter()
-        .filter(|(_, buckets)| !buckets.is_empty())
-        .flat_map(|(column, mut buckets)| {
-            aggregates
-                .iter()
-                .map(|aggregate| Column {
-                    host_id: column.host_id,
-                    group: column.group.clone(),
-                    key: column.key.clone(),
-                    aggregate: Some(*aggregate),
-                    values: buckets.aggregate(*aggregate),
-                })
-                .collect::<Vec<_>>()
-        });
-    Columns {
-        from: grid.from,
-        to: grid.to,
-        step: Some(grid.step),
-        timestamps: grid.starts().collect(),
-        columns: columns.collect(),
+/// Series being gathered into columns over one grid.
+struct Gathering<'a> {
+    app: &'a App,
+    selection: &'a Selection,
+    grid: Grid,
+    aggregates: &'a [Aggregate],
+    budget: Budget,
+    columns: BTreeMap<ColumnKey, Buckets>,
+}
+
+impl<'a> Gathering<'a> {
+    fn new(
+        app: &'a App,
+        selection: &'a Selection,
+        grid: Grid,
+        aggregates: &'a [Aggregate],
+    ) -> Self {
+        Self {
+            app,
+            selection,
+            grid,
+            aggregates,
+            budget: Budget::new(),
+            columns: BTreeMap::new(),
+        }
+    }
+
+    /// Adds the series of one host, each to its column.
+    fn add(
+        &mut self,
+        host: &Host,
+        column: impl Fn(&SeriesKey) -> ColumnKey,
+    ) -> Result<(), FlowError> {
+        let (grid, aggregates) = (self.grid, self.aggregates);
+        self.app.store.series.with_head(host.number, |head| {
+            for (number, key) in (0..)
+                .zip(head.keys())
+                .filter(|(_, key)| self.selection.matches(key))
+            {
+                let buckets = match self.columns.entry(column(key)) {
+                    Entry::Occupied(entry) => entry.into_mut(),
+                    Entry::Vacant(entry) => {
+                        self.budget.take(grid.len() * aggregates.len().max(1))?;
+                        entry.insert(Buckets::new(grid, aggregates))
+                    }
+                };
+                head.read(number, grid.from, grid.to, |at, value| {
+                    buckets.push(at, value);
+                });
+                self.budget.take(buckets.take_kept())?;
+            }
+            Ok(())
+        })
+    }
+
+    fn finish(self) -> Result<Columns, FlowError> {
+        let Self {
+            grid,
+            aggregates,
+            mut budget,
+            ..
+        } = self;
+        let mut columns = Vec::new();
+        for (column, mut buckets) in self
+            .columns
+            .into_iter()
+            .filter(|(_, buckets)| !buckets.is_empty())
+        {
+            budget.take(0)?;
+            columns.extend(aggregates.iter().map(|aggregate| Column {
+                host_id: column.host_id,
+                group: column.group.clone(),
+                key: column.key.clone(),
+                aggregate: Some(*aggregate),
+                values: buckets.aggregate(*aggregate),
+            }));
+        }
+        Ok(Columns {
+            from: grid.from,
+            to: grid.to,
+            step: Some(grid.step),
+            timestamps: grid.starts().collect(),
+            columns,
+        })
     }
 }
 
@@ -244,45 +343,13 @@ pub fn trends(
     aggregates: &[Aggregate],
 ) -> Result<Columns, FlowError> {
     let grid = check_grid(i64::from(host.interval_seconds), selection, step)?;
-    let mut gathered = BTreeMap::new();
-    gather(
-        app,
-        host,
-        selection,
-        grid,
-        aggregates,
-        &mut gathered,
-        |key| ColumnKey {
-            group: None,
-            host_id: Some(host.host_id),
-            key: key.clone(),
-        },
-    );
-    Ok(finish(grid, gathered, aggregates))
-}
-
-fn gather(
-    app: &App,
-    host: &Host,
-    selection: &Selection,
-    grid: Grid,
-    aggregates: &[Aggregate],
-    gathered: &mut BTreeMap<ColumnKey, Buckets>,
-    column: impl Fn(&SeriesKey) -> ColumnKey,
-) {
-    app.store.series.with_head(host.number, |head| {
-        for (number, key) in (0..)
-            .zip(head.keys())
-            .filter(|(_, key)| selection.matches(key))
-        {
-            let buckets = gathered
-                .entry(column(key))
-                .or_insert_with(|| Buckets::new(grid, aggregates));
-            head.read(number, grid.from, grid.to, |at, value| {
-                buckets.push(at, value);
-            });
-        }
-    });
+    let mut gathering = Gathering::new(app, selection, grid, aggregates);
+    gathering.add(host, |key| ColumnKey {
+        group: None,
+        host_id: Some(host.host_id),
+        key: key.clone(),
+    })?;
+    gathering.finish()
 }
 
 /// Trends over many hosts. With `label:<name>` and `all`, the instances of a metric become one unless one is named.
@@ -297,47 +364,31 @@ pub fn fleet_trends(
     aggregates: &[Aggregate],
     group_by: &GroupBy,
 ) -> Result<Columns, FlowError> {
-    let interval = hosts
+    // The middle one: a single host with an odd interval must not choose the step of everyone.
+    let mut intervals: Vec<i64> = hosts
         .iter()
         .map(|host| i64::from(host.interval_seconds))
-        .max()
-        .unwrap_or(1);
+        .collect();
+    intervals.sort_unstable();
+    let interval = intervals.get(intervals.len() / 2).copied().unwrap_or(1);
     let grid = check_grid(interval, selection, step)?;
-    let deadline = Instant::now() + Duration::from_secs(QUERY_SECONDS);
-    let mut gathered = BTreeMap::new();
+    let mut gathering = Gathering::new(app, selection, grid, aggregates);
     for host in hosts {
-        gather(
-            app,
-            host,
-            selection,
-            grid,
-            aggregates,
-            &mut gathered,
-            |key| match group_by {
-                GroupBy::Host => ColumnKey {
-                    group: Some(host.name().to_owned()),
-                    host_id: Some(host.host_id),
-                    key: key.clone(),
-                },
-                GroupBy::Label(label) => merged(
-                    host.labels.get(label).cloned().unwrap_or_default(),
-                    selection,
-                    key,
-                ),
-                GroupBy::All => merged("all".to_owned(), selection, key),
+        gathering.add(host, |key| match group_by {
+            GroupBy::Host => ColumnKey {
+                group: Some(host.name().to_owned()),
+                host_id: Some(host.host_id),
+                key: key.clone(),
             },
-        );
-        if gathered.len() > MAX_SERIES {
-            return Err(FlowError::invalid(
-                "group_by",
-                format!("gives more than {MAX_SERIES} series; select fewer hosts or group them"),
-            ));
-        }
-        if Instant::now() > deadline {
-            return Err(FlowError::QueryTimeout(QUERY_SECONDS));
-        }
+            GroupBy::Label(label) => merged(
+                host.labels.get(label).cloned().unwrap_or_default(),
+                selection,
+                key,
+            ),
+            GroupBy::All => merged("all".to_owned(), selection, key),
+        })?;
     }
-    Ok(finish(grid, gathered, aggregates))
+    gathering.finish()
 }
 
 fn merged(group: String, selection: &Selection, key: &SeriesKey) -> ColumnKey {
@@ -381,7 +432,7 @@ pub fn top(
         to: selection.to,
         step: i64::MAX,
     };
-    let deadline = Instant::now() + Duration::from_secs(QUERY_SECONDS);
+    let mut budget = Budget::new();
     let mut items = Vec::new();
     for host in hosts {
         let best = app.store.series.with_head(host.number, |head| {
@@ -407,9 +458,7 @@ pub fn top(
             instance,
             value,
         }));
-        if Instant::now() > deadline {
-            return Err(FlowError::QueryTimeout(QUERY_SECONDS));
-        }
+        budget.take(0)?;
     }
     items.sort_by(|a, b| {
         b.value

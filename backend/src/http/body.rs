@@ -1,6 +1,7 @@
 //! Bodies: strict JSON in, with bounds on what is decoded, and JSON or CSV out.
 
 use std::io::Read as _;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +16,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::ApiError;
+use super::server::Connection;
+use super::strict::Strict;
 use crate::app::App;
+use crate::domain;
 use crate::wire::report::Report;
 
-/// Time for a body to arrive.
-const ARRIVAL: Duration = Duration::from_secs(20);
+/// Time that a body waits for room to be decoded in.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A value of two bytes in JSON takes sixteen in memory.
+const MEMORY_FACTOR: usize = 8;
 /// Largest ordinary body, in bytes, decoded.
 const ORDINARY_BYTES: usize = 64 * 1024;
 /// Largest report on the wire, in bytes.
@@ -28,16 +34,16 @@ const REPORT_WIRE_BYTES: usize = 1024 * 1024;
 const REPORT_BYTES: usize = 8 * 1024 * 1024;
 /// Decoded bytes may be so many times those on the wire.
 const MAX_RATIO: usize = 100;
-/// Bodies above this, on the wire, are decoded and parsed off the async threads.
-const OFF_THREAD_BYTES: usize = 32 * 1024;
+/// Bodies that may be larger than this, decoded, are understood off the async threads.
+const OFF_THREAD_BYTES: usize = 256 * 1024;
 
 /// A JSON body: types are strict, a key is given once, and its size is bounded before and after decoding.
 pub struct JsonBody<T>(pub T);
 
 /// The body of a report. Whatever is wrong with it is for the handler to say, so that each refusal is logged.
 pub struct ReportBody {
-    /// What was sent.
-    pub report: Result<Report, ApiError>,
+    /// What was sent, checked.
+    pub report: Result<domain::report::Report, ApiError>,
     /// Bytes on the wire.
     pub wire_bytes: usize,
 }
@@ -64,7 +70,9 @@ impl<T: Type + DeserializeOwned + Send + 'static> ParsePayload for JsonBody<T> {
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
         let bytes = read(request, body, ORDINARY_BYTES).await?;
-        Ok(Self(understand(request, bytes, ORDINARY_BYTES).await?))
+        Ok(Self(
+            understand(request, bytes, ORDINARY_BYTES, parse).await?,
+        ))
     }
 }
 
@@ -93,7 +101,10 @@ impl ParsePayload for ReportBody {
         let (report, wire_bytes) = match read(request, body, REPORT_WIRE_BYTES).await {
             Ok(bytes) => {
                 let wire_bytes = bytes.len();
-                (understand(request, bytes, REPORT_BYTES).await, wire_bytes)
+                (
+                    understand(request, bytes, REPORT_BYTES, parse_report).await,
+                    wire_bytes,
+                )
             }
             Err(error) => (Err(error), 0),
         };
@@ -103,11 +114,18 @@ impl ParsePayload for ReportBody {
 
 impl_apirequest_for_payload!(ReportBody);
 
-/// Decodes and parses within the bytes that all bodies together may take.
-async fn understand<T: DeserializeOwned + Send + 'static>(
+fn parse_report(bytes: &[u8]) -> Result<domain::report::Report, ApiError> {
+    parse::<Report>(bytes)?
+        .into_domain()
+        .map_err(|error| ApiError::invalid(&error.field, error.message))
+}
+
+/// Decodes and parses within the memory that all bodies together may take.
+async fn understand<T: Send + 'static>(
     request: &Request,
     bytes: Vec<u8>,
     limit_bytes: usize,
+    parse: fn(&[u8]) -> Result<T, ApiError>,
 ) -> Result<T, ApiError> {
     let coding = coding(request)?;
     let limit_bytes = match coding {
@@ -115,12 +133,13 @@ async fn understand<T: DeserializeOwned + Send + 'static>(
         Coding::Gzip | Coding::Zstd => limit_bytes.min(bytes.len().saturating_mul(MAX_RATIO)),
     };
     let app = request.data::<Arc<App>>().ok_or_else(ApiError::internal)?;
-    let permits = u32::try_from(limit_bytes).unwrap_or(u32::MAX);
-    let room = Arc::clone(&app.body_bytes)
-        .try_acquire_many_owned(permits)
-        .map_err(|_| {
-            ApiError::unavailable("too many bodies are under way; try again in a moment")
-        })?;
+    let permits = u32::try_from(limit_bytes * MEMORY_FACTOR).unwrap_or(u32::MAX);
+    let busy = || ApiError::unavailable("too many bodies are under way; try again in a moment");
+    let room = Arc::clone(&app.body_bytes).acquire_many_owned(permits);
+    let room = tokio::time::timeout(PATIENCE, room)
+        .await
+        .map_err(|_| busy())?
+        .map_err(|_| busy())?;
     let work = move || {
         let _room = room;
         parse(&decode(coding, bytes, limit_bytes)?)
@@ -177,7 +196,12 @@ async fn read(
     let body = body
         .take()
         .map_err(|_| ApiError::bad_request("the body is missing"))?;
-    match tokio::time::timeout(ARRIVAL, body.into_bytes_limit(limit_bytes)).await {
+    let due = request
+        .extensions()
+        .get::<Arc<Connection>>()
+        .map(|connection| connection.body_due());
+    let due = due.ok_or_else(ApiError::internal)?;
+    match tokio::time::timeout_at(due, body.into_bytes_limit(limit_bytes)).await {
         Err(_) => Err(ApiError::timeout()),
         Ok(Ok(bytes)) => Ok(bytes.into()),
         Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(ApiError::too_large(limit_bytes)),
@@ -212,15 +236,18 @@ fn decode(coding: Coding, bytes: Vec<u8>, limit_bytes: usize) -> Result<Vec<u8>,
 
 /// Parses straight into the checked type; only a body that fails is read again, to name the field.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).or_else(|_| {
-        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-        let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            let path = error.path().to_string();
-            refusal(if path == "." { "" } else { &path }, error.inner())
-        })?;
-        deserializer.end().map_err(|error| refusal("", &error))?;
-        Ok(parsed)
-    })
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let parsed = T::deserialize(Strict(&mut deserializer));
+    if let Ok(value) = parsed.and_then(|value| deserializer.end().map(|()| value)) {
+        return Ok(value);
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(Strict(&mut deserializer)).map_err(|error| {
+        let path = error.path().to_string();
+        refusal(if path == "." { "" } else { &path }, error.inner())
+    })?;
+    deserializer.end().map_err(|error| refusal("", &error))?;
+    Ok(value)
 }
 
 /// The words of a parser's error that are ours to say: never its internals, never the value.
@@ -333,10 +360,24 @@ pub enum NoContent {
     Done,
 }
 
-/// A payload that is written without an intermediate tree.
-pub struct Direct<T>(pub T);
+/// JSON that was written where it was made, off the async threads.
+pub struct Encoded<T>(Vec<u8>, PhantomData<fn() -> T>);
 
-impl<T: Type + Send> Payload for Direct<T> {
+impl<T: Serialize> Encoded<T> {
+    /// Writes a value.
+    ///
+    /// # Errors
+    /// When it has no JSON form, which is a mistake of ours.
+    pub fn new(value: &T) -> Result<Self, ApiError> {
+        let bytes = serde_json::to_vec(value).map_err(|error| {
+            tracing::error!(%error, "writing an answer");
+            ApiError::internal()
+        })?;
+        Ok(Self(bytes, PhantomData))
+    }
+}
+
+impl<T: Type> Payload for Encoded<T> {
     const CONTENT_TYPE: &'static str = "application/json";
 
     fn schema_ref() -> MetaSchemaRef {
@@ -348,9 +389,12 @@ impl<T: Type + Send> Payload for Direct<T> {
     }
 }
 
-impl<T: Serialize + Send> IntoResponse for Direct<T> {
+impl<T> IntoResponse for Encoded<T> {
     fn into_response(self) -> Response {
-        Reply::<T>(self.0).into_response()
+        Response::builder()
+            .content_type("application/json")
+            .header(header::CONTENT_LENGTH, self.0.len())
+            .body(self.0)
     }
 }
 

@@ -150,7 +150,7 @@ pub fn client_address(request: &Request) -> IpAddr {
 fn forwarded(chain: &[&str], trusted: &TrustedProxies) -> Option<IpAddr> {
     let mut last = None;
     for entry in chain.iter().rev() {
-        let Ok(address) = entry.trim().parse::<IpAddr>() else {
+        let Some(address) = parse_forwarded(entry.trim()) else {
             break;
         };
         last = Some(address.to_canonical());
@@ -159,6 +159,17 @@ fn forwarded(chain: &[&str], trusted: &TrustedProxies) -> Option<IpAddr> {
         }
     }
     last
+}
+
+/// An address, as some proxies write it with the port.
+fn parse_forwarded(entry: &str) -> Option<IpAddr> {
+    let with_port = || {
+        entry
+            .parse::<std::net::SocketAddr>()
+            .ok()
+            .map(|address| address.ip())
+    };
+    entry.parse().ok().or_else(with_port)
 }
 
 #[cfg(test)]
@@ -182,6 +193,7 @@ mod tests {
         );
         check(&["10.2.2.2", "10.1.1.1"], Some("10.2.2.2"));
         check(&["unknown", "10.1.1.1"], Some("10.1.1.1"));
+        check(&["203.0.113.9:4711", "10.1.1.1"], Some("203.0.113.9"));
         check(&["nonsense"], None);
         check(&[], None);
     }

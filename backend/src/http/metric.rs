@@ -11,7 +11,7 @@ use poem_openapi::{ApiResponse, OpenApi, ResponseContent};
 use uuid::Uuid;
 
 use super::Tags;
-use super::body::{Csv, Direct, Reply, csv_cell, wants_csv};
+use super::body::{Csv, Encoded, Reply, csv_cell, wants_csv};
 use super::guard::Viewer;
 use super::host::{find, select};
 use super::problem::ApiError;
@@ -35,7 +35,7 @@ const MAX_STEP_SECONDS: i64 = 315_360_000;
 #[derive(ResponseContent)]
 pub enum ColumnsContent {
     /// Ready for a chart.
-    Json(Direct<Columns>),
+    Json(Encoded<Columns>),
     /// A line for each timestamp, a column for each series.
     Csv(Csv),
 }
@@ -144,8 +144,11 @@ impl MetricApi {
         let host = find(&app, host_id.0)?;
         let selection = selection(&app, metric.0, instance.0, from.0, to.0)?;
         let store = Arc::clone(&app);
-        let columns = off_thread(&app, move || query::samples(&store, &host, &selection)).await?;
-        Ok(reply(request, columns))
+        let as_csv = wants_csv(request);
+        off_thread(&app, move || {
+            reply(as_csv, query::samples(&store, &host, &selection)?)
+        })
+        .await
     }
 
     /// Aggregates of a host's series over buckets of time.
@@ -183,11 +186,14 @@ impl MetricApi {
             aggregates(aggregate.0.unwrap_or_default()),
         );
         let store = Arc::clone(&app);
-        let columns = off_thread(&app, move || {
-            query::trends(&store, &host, &selection, step, &aggregates)
+        let as_csv = wants_csv(request);
+        off_thread(&app, move || {
+            reply(
+                as_csv,
+                query::trends(&store, &host, &selection, step, &aggregates)?,
+            )
         })
-        .await?;
-        Ok(reply(request, columns))
+        .await
     }
 
     /// Aggregates over many hosts.
@@ -230,11 +236,14 @@ impl MetricApi {
             aggregates(aggregate.0.unwrap_or_default()),
         );
         let store = Arc::clone(&app);
-        let columns = off_thread(&app, move || {
-            query::fleet_trends(&store, &hosts, &selection, step, &aggregates, &group_by)
+        let as_csv = wants_csv(request);
+        off_thread(&app, move || {
+            reply(
+                as_csv,
+                query::fleet_trends(&store, &hosts, &selection, step, &aggregates, &group_by)?,
+            )
         })
-        .await?;
-        Ok(reply(request, columns))
+        .await
     }
 
     /// Hosts with the greatest value of a metric over a range.
@@ -267,7 +276,7 @@ impl MetricApi {
             usize::try_from(limit.0.map_or(DEFAULT_TOP, |limit| limit.0)).unwrap_or_default();
         let store = Arc::clone(&app);
         let items = off_thread(&app, move || {
-            query::top(&store, hosts, &selection, aggregate, limit)
+            Ok(query::top(&store, hosts, &selection, aggregate, limit)?)
         })
         .await?;
         let shape = |item: query::TopItem| TopItem {
@@ -283,17 +292,21 @@ impl MetricApi {
 }
 
 /// Queries walk memory for milliseconds: off the async threads, so that probes and reports go on.
-async fn off_thread<T: Send + 'static>(
+pub async fn off_thread<T: Send + 'static>(
     app: &App,
-    work: impl FnOnce() -> Result<T, crate::flows::FlowError> + Send + 'static,
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let busy = || ApiError::unavailable("too many queries are under way; try again in a moment");
-    let place = tokio::time::timeout(QUERY_PATIENCE, app.queries.acquire()).await;
-    let _place = place.map_err(|_| busy())?.map_err(|_| busy())?;
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| ApiError::internal())?
-        .map_err(ApiError::from)
+    let place =
+        tokio::time::timeout(QUERY_PATIENCE, Arc::clone(&app.queries).acquire_owned()).await;
+    let place = place.map_err(|_| busy())?.map_err(|_| busy())?;
+    tokio::task::spawn_blocking(move || {
+        // The place is taken until the work ends, also when nobody waits for it any more.
+        let _place = place;
+        work()
+    })
+    .await
+    .map_err(|_| ApiError::internal())?
 }
 
 fn series_key(key: &domain::report::SeriesKey) -> String {
@@ -356,13 +369,12 @@ fn aggregates(wanted: Vec<Aggregate>) -> Vec<domain::series::Aggregate> {
     aggregates
 }
 
-fn reply(request: &Request, columns: query::Columns) -> ColumnsReply {
-    let content = if wants_csv(request) {
+fn reply(as_csv: bool, columns: query::Columns) -> Result<ColumnsReply, ApiError> {
+    Ok(ColumnsReply::Ok(if as_csv {
         ColumnsContent::Csv(Csv(csv(&columns)))
     } else {
-        ColumnsContent::Json(Direct(shape(columns)))
-    };
-    ColumnsReply::Ok(content)
+        ColumnsContent::Json(Encoded::new(&shape(columns))?)
+    }))
 }
 
 fn shape(columns: query::Columns) -> Columns {
@@ -406,12 +418,18 @@ fn shape_aggregate(aggregate: domain::series::Aggregate) -> Aggregate {
     }
 }
 
-/// A line for each timestamp; the header names group or host, metric, instance and aggregate.
+/// A line for each timestamp; the header names group, host id, metric, instance and aggregate, as far as there are.
 fn csv(columns: &query::Columns) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let names = columns.columns.iter().map(|column| {
+        let host_id = column
+            .group
+            .as_ref()
+            .and(column.host_id)
+            .map(|id| id.to_string());
         let parts = [
             column.group.as_deref(),
+            host_id.as_deref(),
             Some(column.key.metric.as_str()),
             column.key.instance.as_deref(),
             column.aggregate.map(domain::series::Aggregate::as_str),

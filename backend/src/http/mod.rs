@@ -14,6 +14,8 @@ mod problem;
 mod report;
 pub mod server;
 mod session;
+mod stream;
+mod strict;
 mod user;
 
 use std::sync::Arc;
@@ -143,6 +145,8 @@ pub fn service(app: Arc<App>, settings: HttpSettings) -> BoxEndpoint<'static, Re
         .at("/docs", get(docs::to_swagger))
         .at("/docs/*path", get(docs::swagger))
         .at("/*path", get(assets::dashboard))
+        // Below the cookies, so that a refusal can set them too.
+        .catch_all_error(|error| async { problem::from_error(error) })
         .with(poem::middleware::CookieJarManager::new())
         .data(Arc::clone(&app))
         .data(Arc::clone(&settings))

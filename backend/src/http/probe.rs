@@ -8,6 +8,7 @@ use poem::web::Data;
 use poem::{Request, Response, handler};
 use poem_openapi::auth::{Bearer, BearerAuthorization as _};
 
+use super::metric::off_thread;
 use super::problem::ApiError;
 use crate::app::App;
 use crate::domain::metric;
@@ -44,13 +45,18 @@ pub async fn readyz(app: Data<&Arc<App>>) -> Response {
 
 /// The backend's own figures and every host's latest gauges, in Prometheus' text form. Least role: viewer.
 #[handler]
-pub fn metrics(request: &Request, app: Data<&Arc<App>>) -> Result<Response, ApiError> {
+pub async fn metrics(request: &Request, app: Data<&Arc<App>>) -> Result<Response, ApiError> {
     let bearer = Bearer::from_request(request).map_err(|_| ApiError::unauthorized())?;
     app.tokens
         .user(&app.store, &bearer.token, app.clock.now())
         .ok_or_else(ApiError::unauthorized)?;
-    let mut page = app.metrics.render();
-    page.extend_from_slice(host_gauges(&app).as_bytes());
+    let of = Arc::clone(&app);
+    let page = off_thread(&app, move || {
+        let mut page = of.metrics.render();
+        page.extend_from_slice(host_gauges(&of).as_bytes());
+        Ok(page)
+    })
+    .await?;
     Ok(Response::builder()
         .header(
             header::CONTENT_TYPE,

@@ -11,11 +11,10 @@ use super::body::{Accepted, Created, JsonBody, Peer, Reply, ReportBody};
 use super::guard::{Agent, Enrollment};
 use super::problem::ApiError;
 use crate::app::App;
-use crate::domain::host::Host;
 use crate::flows::enroll::{self, Enrolled, Introduction};
 use crate::flows::ingest::{self, Ingested};
 use crate::wire::credential::{Enroll, HostToken};
-use crate::wire::report::{RejectedPoint, Report, ReportOutcome, SnapshotOutcome};
+use crate::wire::report::{RejectedPoint, ReportOutcome, SnapshotOutcome};
 
 /// Agents.
 pub struct ReportApi;
@@ -88,10 +87,12 @@ impl ReportApi {
         let ReportBody { report, wire_bytes } = body;
         let (report_id, points) = report
             .as_ref()
-            .map(|report| (report.report_id, report.points.0.len()))
+            .map(|report| (report.report_id, report.points.len()))
             .unwrap_or_default();
         let outcome = match report {
-            Ok(report) => take(&app, host, report).await,
+            Ok(report) => ingest::ingest(&app, host, report)
+                .await
+                .map_err(ApiError::from),
             Err(error) => Err(error),
         };
         let milliseconds = (started.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
@@ -115,13 +116,6 @@ impl ReportApi {
             }
         }
     }
-}
-
-async fn take(app: &App, host: &Host, report: Report) -> Result<Ingested, ApiError> {
-    let report = report
-        .into_domain()
-        .map_err(|error| ApiError::invalid(&error.field, error.message))?;
-    Ok(ingest::ingest(app, host, report).await?)
 }
 
 fn count(app: &App, ingested: &Ingested) {

@@ -5,10 +5,9 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http_body_util::combinators::BoxBody;
@@ -18,23 +17,26 @@ use parking_lot::Mutex;
 use poem::endpoint::BoxEndpoint;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
-use poem::{Addr, Endpoint, Request, Response};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use poem::{Addr, Endpoint, IntoResponse, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::guard::TrustedProxies;
+use super::problem::ApiError;
+use super::stream::Watched;
+use crate::domain::session::network_of;
 use crate::tls::TlsFiles;
 
-/// Time for a request's head to arrive, and for an idle connection to send the next one.
-const HEAD_ARRIVAL: Duration = Duration::from_secs(20);
+/// Time for a request to arrive, head and body, and for a stranger to begin one.
+const ARRIVAL: Duration = Duration::from_secs(20);
+/// An idle connection that has shown a valid token is kept for so long: agents post every 30 s, some more seldom.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
 /// Time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// A peer that takes nothing of an answer for so long is cut.
-const WRITE_STALL: Duration = Duration::from_secs(30);
 /// Connections at a time.
 const CONNECTIONS: usize = 16_384;
 /// Connections from one address that have not yet shown a valid token.
@@ -67,11 +69,23 @@ impl Default for ServeOptions {
     }
 }
 
-/// One connection, as requests on it see it.
+/// One connection, as its stream and the requests on it see it.
 pub struct Connection {
-    address: IpAddr,
+    network: IpAddr,
     is_stranger: AtomicBool,
     strangers: Arc<Strangers>,
+    phase: Mutex<Phase>,
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy)]
+enum Phase {
+    /// Nothing of a request has arrived since then.
+    Idle(Instant),
+    /// A request began to arrive then.
+    Arriving(Instant),
+    /// It is being answered; it began to arrive then.
+    Answering(Instant),
 }
 
 /// Connections by address that have not yet shown a valid token.
@@ -80,18 +94,20 @@ struct Strangers(Mutex<HashMap<IpAddr, usize>>);
 
 impl Strangers {
     fn admit(self: &Arc<Self>, address: IpAddr, is_trusted: bool) -> Option<Connection> {
+        let network = network_of(address);
         if !is_trusted {
             let mut counts = self.0.lock();
-            let count = counts.entry(address).or_default();
+            let count = counts.entry(network).or_default();
             if *count >= STRANGERS_PER_ADDRESS {
                 return None;
             }
             *count += 1;
         }
         Some(Connection {
-            address,
+            network,
             is_stranger: AtomicBool::new(!is_trusted),
             strangers: Arc::clone(self),
+            phase: Mutex::new(Phase::Idle(Instant::now())),
         })
     }
 }
@@ -101,13 +117,54 @@ impl Connection {
     pub fn authenticated(&self) {
         if self.is_stranger.swap(false, Ordering::AcqRel) {
             let mut counts = self.strangers.0.lock();
-            if let Some(count) = counts.get_mut(&self.address) {
+            if let Some(count) = counts.get_mut(&self.network) {
                 *count -= 1;
                 if *count == 0 {
-                    counts.remove(&self.address);
+                    counts.remove(&self.network);
                 }
             }
         }
+    }
+}
+
+impl Connection {
+    /// Bytes came in: the first of a request begin its time.
+    pub fn bytes_arrived(&self) {
+        let mut phase = self.phase.lock();
+        if matches!(*phase, Phase::Idle(_)) {
+            *phase = Phase::Arriving(Instant::now());
+        }
+    }
+
+    /// When the connection is to be cut unless a head is complete; never while a request is answered.
+    pub fn head_due(&self) -> Option<Instant> {
+        match *self.phase.lock() {
+            Phase::Idle(since) if self.is_stranger.load(Ordering::Acquire) => Some(since + ARRIVAL),
+            Phase::Idle(since) => Some(since + KEEP_ALIVE),
+            Phase::Arriving(since) => Some(since + ARRIVAL),
+            Phase::Answering(_) => None,
+        }
+    }
+
+    /// When the body of the request being answered must be complete.
+    pub fn body_due(&self) -> Instant {
+        match *self.phase.lock() {
+            Phase::Idle(since) | Phase::Arriving(since) | Phase::Answering(since) => {
+                since + ARRIVAL
+            }
+        }
+    }
+
+    fn answering(&self) {
+        let mut phase = self.phase.lock();
+        *phase = match *phase {
+            Phase::Arriving(since) => Phase::Answering(since),
+            _ => Phase::Answering(Instant::now()),
+        };
+    }
+
+    fn answered(&self) {
+        *self.phase.lock() = Phase::Idle(Instant::now());
     }
 }
 
@@ -118,9 +175,11 @@ impl Drop for Connection {
 }
 
 struct Server {
-    endpoint: BoxEndpoint<'static, Response>,
+    endpoint: Arc<BoxEndpoint<'static, Response>>,
     tls: Option<TlsFiles>,
     stopping: CancellationToken,
+    /// Connections and requests: the end waits for both.
+    tasks: TaskTracker,
 }
 
 /// Serves until `shutdown`, then ends connections in good order.
@@ -140,14 +199,15 @@ pub async fn serve(
         drain,
         grace,
     } = options;
+    let connections = TaskTracker::new();
     let server = Arc::new(Server {
-        endpoint,
+        endpoint: Arc::new(endpoint),
         tls,
         stopping: CancellationToken::new(),
+        tasks: connections.clone(),
     });
     let strangers = Arc::new(Strangers::default());
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let connections = TaskTracker::new();
     let accept = async {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -232,28 +292,37 @@ impl Server {
         peer: SocketAddr,
         connection: Arc<Connection>,
     ) {
-        let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
+        let watched = Watched::new(stream, Arc::clone(&connection));
+        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (scheme, connection) = (scheme.clone(), Arc::clone(&connection));
+            let endpoint = Arc::clone(&self.endpoint);
             async move {
+                connection.answering();
                 let addresses = (
                     LocalAddr(Addr::SocketAddr(local)),
                     RemoteAddr(Addr::SocketAddr(peer)),
                 );
                 let mut request = Request::from((request, addresses.0, addresses.1, scheme));
-                request.extensions_mut().insert(connection);
-                let response = self
-                    .endpoint
-                    .call(request)
-                    .await
-                    .unwrap_or_else(poem::Error::into_response);
+                request.extensions_mut().insert(Arc::clone(&connection));
+                // A task of its own: what a request began it finishes, even when the peer goes away, so that
+                // memory always learns what became durable.
+                let answer = self
+                    .tasks
+                    .spawn(async move { endpoint.call(request).await });
+                let response = match answer.await {
+                    Ok(Ok(response)) => response,
+                    Ok(Err(error)) => error.into_response(),
+                    Err(_) => ApiError::internal().into_response(),
+                };
+                connection.answered();
                 Ok::<hyper::Response<BoxBody<bytes::Bytes, io::Error>>, Infallible>(response.into())
             }
         });
         let serving = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_ARRIVAL)
+            .header_read_timeout(KEEP_ALIVE + ARRIVAL)
             .max_buf_size(BUFFER_BYTES)
-            .serve_connection(TokioIo::new(WriteGuard::new(stream)), service);
+            .serve_connection(TokioIo::new(watched), service);
         let mut serving = pin!(serving);
         tokio::select! {
             // A peer that went away or sent nonsense is no news.
@@ -261,83 +330,5 @@ impl Server {
             () = self.stopping.cancelled() => serving.as_mut().graceful_shutdown(),
         }
         let _ = serving.await;
-    }
-}
-
-/// Ends a connection whose peer takes nothing of an answer for [`WRITE_STALL`].
-struct WriteGuard<S> {
-    stream: S,
-    stalled: Pin<Box<Sleep>>,
-    is_waiting: bool,
-}
-
-impl<S> WriteGuard<S> {
-    fn new(stream: S) -> Self {
-        Self {
-            stream,
-            stalled: Box::pin(sleep(WRITE_STALL)),
-            is_waiting: false,
-        }
-    }
-
-    fn watch<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        progress: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if progress.is_ready() {
-            self.is_waiting = false;
-            return progress;
-        }
-        if !self.is_waiting {
-            self.is_waiting = true;
-            self.stalled.as_mut().reset(Instant::now() + WRITE_STALL);
-        }
-        ready!(self.stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for WriteGuard<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for WriteGuard<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let progress = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.watch(context, progress)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let progress = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.watch(context, progress)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let progress = Pin::new(&mut self.stream).poll_flush(context);
-        self.watch(context, progress)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let progress = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.watch(context, progress)
     }
 }

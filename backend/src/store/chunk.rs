@@ -139,6 +139,10 @@ fn decode_frame(bytes: &mut &[u8]) -> Result<Frame, DecodeError> {
         .map(|_| u32::try_from(take_unsigned(bytes)?).map_err(|_| DecodeError::Damaged))
         .collect::<Result<Vec<_>, _>>()?;
     let count = take_count(bytes)?;
+    // A column takes at least a bit of each row.
+    if count.saturating_mul(columns) / 8 > bytes.len() {
+        return Err(DecodeError::Short);
+    }
     let mut at = 0_i64;
     let mut rows = (0..count)
         .map(|_| {

@@ -120,6 +120,15 @@ impl HostHead {
         }
     }
 
+    /// Number of values in memory, gaps included.
+    pub fn cells(&self) -> usize {
+        self.slots
+            .values()
+            .flat_map(|slot| &slot.columns)
+            .map(Vec::len)
+            .sum()
+    }
+
     /// Number of moments in memory.
     pub fn rows(&self) -> usize {
         self.slots.values().map(|slot| slot.times.len()).sum()

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use redb::{
     Database, DatabaseError, Durability, ReadOnlyDatabase, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageError, TableDefinition, TableError, WriteTransaction,
+    ReadableTableMetadata, StorageError, TableDefinition, TableError, TableHandle,
+    WriteTransaction,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -36,6 +38,32 @@ type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 fn definition(table: Table) -> Definition {
     TableDefinition::new(table.name())
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// Looks at a file without writing a byte: one that was cut is refused before redb would mend it.
+fn inspect(path: &Path) -> Result<(), KvError> {
+    let damaged = |reason: String| KvError::Damaged(format!("{}: {reason}", path.display()));
+    let read = || -> Result<(), redb::Error> {
+        let database = match builder().open_read_only(path) {
+            Ok(database) => database,
+            // It was not closed in good order: opening it for writing repairs it.
+            Err(DatabaseError::RepairAborted) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        database.begin_read()?.list_tables()?.for_each(drop);
+        Ok(())
+    };
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(translate(error)),
+        Err(_) => Err(damaged("its pages do not fit together".to_owned())),
+    }
 }
 
 /// Opens one file's database; called again after the handle failed.
@@ -69,20 +97,40 @@ enum Request {
 }
 
 impl RedbKv {
-    /// Opens, or makes, `state.redb` and `series.redb` in a directory.
+    /// Opens `state.redb` and `series.redb` in a directory, or makes both where there is neither.
     ///
     /// # Errors
-    /// [`KvError::Damaged`] for a file that is no database or is damaged: it is left as it is.
+    /// [`KvError::Damaged`] for a file that is no database, is damaged, empty, or missing beside the other: nothing
+    /// is changed then, and never is an empty store made in place of a lost one.
     pub fn open(directory: &Path) -> Result<Self, KvError> {
-        let opener = |name: &str| -> Opener {
-            let path: PathBuf = directory.join(name);
-            Box::new(move || {
-                Database::builder()
-                    .set_cache_size(CACHE_BYTES)
-                    .create(&path)
-            })
-        };
-        Self::with_openers(opener(STATE_FILE), opener(SERIES_FILE))
+        let paths = [STATE_FILE, SERIES_FILE].map(|name| directory.join(name));
+        if paths.iter().any(|path| path.exists()) {
+            for path in &paths {
+                let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+                if bytes == 0 {
+                    let reason = format!(
+                        "{} is empty or missing; restore it from a backup",
+                        path.display()
+                    );
+                    return Err(KvError::Damaged(reason));
+                }
+                inspect(path)?;
+            }
+        } else {
+            for path in &paths {
+                builder()
+                    .create(path)
+                    .map_err(|error| translate(error.into()))?;
+            }
+        }
+        let opener = |path: PathBuf| -> Opener { Box::new(move || builder().open(&path)) };
+        let [state, series] = paths;
+        Self::with_openers(opener(state), opener(series))
+    }
+
+    /// Whether there is a store in a directory.
+    pub fn exists(directory: &Path) -> bool {
+        directory.join(STATE_FILE).exists()
     }
 
     /// One value of a store that nobody has open, without writing a byte: for deciding whether to open it at all.
@@ -136,9 +184,18 @@ impl FileHandle {
             opener,
             database: Mutex::new(None),
         });
-        // Tables are made at once, so that a read never meets a missing one.
+        // Tables are made at once, so that a read never meets a missing one; a store that has them is not written.
         file.with(|database| {
-            let transaction = database.begin_write()?;
+            let present: Vec<String> = database
+                .begin_read()?
+                .list_tables()?
+                .map(|table| table.name().to_owned())
+                .collect();
+            let mut missing = Table::ALL.iter().filter(|table| table.class() == class);
+            if missing.all(|table| present.iter().any(|name| name == table.name())) {
+                return Ok(());
+            }
+            let transaction = begin(database)?;
             for table in Table::ALL.iter().filter(|table| table.class() == class) {
                 transaction.open_table(definition(*table))?;
             }
@@ -190,7 +247,10 @@ impl File {
         if let Some(database) = &*slot {
             return Ok(Arc::clone(database));
         }
-        let database = Arc::new((self.opener)().map_err(|error| translate(error.into()))?);
+        // redb may panic on a file that was damaged after it was closed in good order.
+        let opened = catch_unwind(AssertUnwindSafe(|| (self.opener)()))
+            .map_err(|_| KvError::Damaged("its pages do not fit together".to_owned()))?;
+        let database = Arc::new(opened.map_err(|error| translate(error.into()))?);
         *slot = Some(Arc::clone(&database));
         Ok(database)
     }
@@ -201,11 +261,14 @@ impl File {
         work: impl FnOnce(&Database) -> Result<T, redb::Error>,
     ) -> Result<T, KvError> {
         let database = self.database()?;
-        work(&database).map_err(|error| {
-            let error = translate(error);
-            self.forget(&database, &error);
-            error
-        })
+        let done = catch_unwind(AssertUnwindSafe(|| work(&database)));
+        let error = match done {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => translate(error),
+            Err(_) => KvError::Io("the engine panicked".to_owned()),
+        };
+        self.forget(&database, &error);
+        Err(error)
     }
 
     fn forget(&self, failed: &Arc<Database>, error: &KvError) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -19,7 +19,11 @@ use super::kv::{Batch, Class, Key, Kv, KvError, Table, scan_all};
 use crate::domain::report::{Point, SeriesKey};
 
 /// Most series that one host may ever have: a host whose interfaces come and go stays far below.
-pub const MAX_HOST_SERIES: usize = 5_000;
+pub const MAX_HOST_SERIES: usize = 1_000;
+/// Most values that the head keeps of one host, gaps included: 128 MiB. A series every 10 s for a week has 60,480.
+const MAX_HOST_CELLS: usize = 16 * 1024 * 1024;
+/// Posts of one host that may wait: a host's posts go into commits one by one, and must not hold up the others'.
+const HOST_POSTS_WAITING: u32 = 4;
 /// Values, in bytes of memory, that may wait to be written; past that a post is refused as busy.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// Posts that may wait.
@@ -80,6 +84,12 @@ pub enum AppendError {
     /// The host would have more than [`MAX_HOST_SERIES`].
     #[error("the host has more than {MAX_HOST_SERIES} series")]
     TooManySeries,
+    /// The host has so many values that more would fill the memory.
+    #[error("the host has too many values that are not sealed yet")]
+    TooManyValues,
+    /// The host was deleted meanwhile.
+    #[error("the host was deleted")]
+    Deleted,
     /// The engine did not take it.
     #[error("appending to the log")]
     Kv(#[from] KvError),
@@ -90,15 +100,60 @@ struct Waiting {
     bytes: usize,
     answer: oneshot::Sender<Result<Appended, AppendError>>,
     _permit: tokio::sync::OwnedSemaphorePermit,
+    _entered: Entered,
 }
 
 type Heads = RwLock<HashMap<u32, Arc<RwLock<HostHead>>>>;
+
+/// How many posts of each host wait, and which hosts were deleted since the start.
+#[derive(Default)]
+struct Gate {
+    waiting: Mutex<HashMap<u32, u32>>,
+    deleted: Mutex<HashSet<u32>>,
+}
+
+impl Gate {
+    fn enter(self: &Arc<Self>, host: u32) -> Result<Entered, AppendError> {
+        if self.deleted.lock().contains(&host) {
+            return Err(AppendError::Deleted);
+        }
+        let mut waiting = self.waiting.lock();
+        let count = waiting.entry(host).or_default();
+        if *count >= HOST_POSTS_WAITING {
+            return Err(KvError::Busy.into());
+        }
+        *count += 1;
+        Ok(Entered {
+            gate: Arc::clone(self),
+            host,
+        })
+    }
+}
+
+/// A post's place among those of its host that wait.
+struct Entered {
+    gate: Arc<Gate>,
+    host: u32,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut waiting = self.gate.waiting.lock();
+        if let Some(count) = waiting.get_mut(&self.host) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.remove(&self.host);
+            }
+        }
+    }
+}
 
 /// The series of every host.
 pub struct SeriesStore {
     heads: Arc<Heads>,
     queue: mpsc::Sender<Waiting>,
     budget: Arc<Semaphore>,
+    gate: Arc<Gate>,
 }
 
 impl SeriesStore {
@@ -111,9 +166,11 @@ impl SeriesStore {
         let sequence = replay(kv.as_ref(), &heads).await?;
         let heads = Arc::new(heads);
         let (queue, waiting) = mpsc::channel(QUEUE_POSTS);
+        let gate = Arc::new(Gate::default());
         let appender = Appender {
             kv,
             heads: Arc::clone(&heads),
+            gate: Arc::clone(&gate),
             sequence,
         };
         tokio::spawn(appender.run(waiting, group_commit));
@@ -121,6 +178,7 @@ impl SeriesStore {
             heads,
             queue,
             budget: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            gate,
         })
     }
 
@@ -134,12 +192,14 @@ impl SeriesStore {
         let permit = Arc::clone(&self.budget)
             .try_acquire_many_owned(permits)
             .map_err(|_| KvError::Busy)?;
+        let entered = self.gate.enter(post.host)?;
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting {
             post,
             bytes,
             answer,
             _permit: permit,
+            _entered: entered,
         };
         self.queue.try_send(waiting).map_err(|_| KvError::Busy)?;
         answered
@@ -163,6 +223,7 @@ impl SeriesStore {
 
     /// Forgets a deleted host.
     pub fn forget(&self, host: u32) {
+        self.gate.deleted.lock().insert(host);
         self.heads.write().remove(&host);
     }
 
@@ -227,6 +288,7 @@ async fn replay(kv: &dyn Kv, heads: &Heads) -> Result<u64, OpenError> {
 struct Appender {
     kv: Arc<dyn Kv>,
     heads: Arc<Heads>,
+    gate: Arc<Gate>,
     sequence: u64,
 }
 
@@ -313,8 +375,14 @@ impl Appender {
         post: Post,
         batch: &mut Batch,
     ) -> Result<(Frame, Vec<SeriesKey>, Appended), AppendError> {
+        if self.gate.deleted.lock().contains(&post.host) {
+            return Err(AppendError::Deleted);
+        }
         let head = head_of(&self.heads, post.host);
         let head = head.read();
+        if head.cells() > MAX_HOST_CELLS {
+            return Err(AppendError::TooManyValues);
+        }
         let mut new_series = Vec::new();
         let mut series = Vec::with_capacity(post.series.len());
         for key in post.series {

@@ -181,17 +181,14 @@ impl Change<'_> {
         }));
     }
 
-    /// A number for a new host, never given before.
+    /// A number for a new host, never given before, not even when the change fails.
     pub fn next_host_number(&mut self) -> u32 {
-        let number = self.state.last_host_number.load(Ordering::Acquire) + 1;
+        let number = self.state.last_host_number.fetch_add(1, Ordering::AcqRel) + 1;
         self.batch.put(
             Table::Meta,
             HOST_NUMBER_KEY.to_vec(),
             Bytes::copy_from_slice(&number.to_be_bytes()),
         );
-        self.apply.push(Box::new(move |state| {
-            state.last_host_number.store(number, Ordering::Release);
-        }));
         number
     }
 

@@ -18,6 +18,9 @@ pub const MAX_SECTIONS: usize = 16;
 /// Most keys of a section: hosts with 20,000 packages exist.
 pub const MAX_SECTION_KEYS: usize = 20_000;
 
+/// Most names of environment variables.
+pub const MAX_ENVIRONMENT_NAMES: usize = 2_000;
+
 /// A string of at most 1 KiB from a host.
 type Name = Text<0, 1024>;
 
@@ -194,16 +197,23 @@ impl Report {
             ));
         }
         let snapshot = self.snapshot.map(Snapshot::into_domain);
-        if let Some(snapshot) = &snapshot {
-            let declared = self.snapshot_hash.as_ref().map(|hash| hash.0.as_str());
-            if declared
-                .is_some_and(|declared| declared != domain::snapshot::hash(&snapshot.sections))
-            {
-                let message = "is not the SHA-256 of the canonical JSON of snapshot.sections";
-                return Err(shape_error("snapshot_hash".to_owned(), message));
-            }
+        let declared = self.snapshot_hash.map(|hash| hash.0);
+        let computed = snapshot
+            .as_ref()
+            .map(|snapshot| domain::snapshot::hash(&snapshot.sections));
+        if declared.is_some() && computed.is_some() && declared != computed {
+            let message = "is not the SHA-256 of the canonical JSON of snapshot.sections";
+            return Err(shape_error("snapshot_hash".to_owned(), message));
+        }
+        let environment = snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.sections.get("environment"));
+        if environment.is_some_and(|names| names.len() > MAX_ENVIRONMENT_NAMES) {
+            let field = "snapshot.sections.environment".to_owned();
+            return Err(shape_error(field, "must have at most 2000 keys"));
         }
         Ok(domain::report::Report {
+            report_id: self.report_id,
             install_id: self.host.as_ref().and_then(|host| host.install_id),
             agent_version: self.agent_version.0,
             // Both are bounded far below u32::MAX by their types.
@@ -226,7 +236,7 @@ impl Report {
                         .collect(),
                 })
                 .collect(),
-            snapshot_hash: self.snapshot_hash.map(|hash| hash.0),
+            snapshot_hash: declared.or(computed),
             snapshot,
         })
     }

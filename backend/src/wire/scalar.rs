@@ -13,12 +13,12 @@ use poem_openapi::types::{
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-/// What a string without control characters matches; Unicode's C0 and DEL are refused everywhere.
-const NO_CONTROL_CHARACTERS: &str = "^[^\\u0000-\\u001f\\u007f]*$";
+/// What a string without control characters matches; Unicode's C0, DEL and C1 are refused everywhere.
+const NO_CONTROL_CHARACTERS: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 
 /// True when `text` has no control character.
 pub fn is_printable(text: &str) -> bool {
-    !text.bytes().any(|byte| byte < 0x20 || byte == 0x7f)
+    !text.chars().any(char::is_control)
 }
 
 /// Implements the document's traits for a type whose JSON form serde already defines.
