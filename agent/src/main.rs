@@ -1,0 +1,224 @@
+//! Measures one machine and reports to Infra-Watch: as a daemon that pushes, or once on standard output.
+
+mod clock;
+mod config;
+mod facts;
+mod files;
+mod measure;
+mod push;
+mod report;
+mod spool;
+mod state;
+mod tick;
+
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+use config::{LogFormat, LogLevel, Settings};
+use facts::Host;
+use measure::{Measurement, Meter};
+use push::{Daemon, FIRST_MEASURE};
+use report::Sender;
+use state::StateDir;
+
+/// The system that is measured.
+const ROOT: &str = "/";
+
+/// Measures one machine and reports to Infra-Watch.
+#[derive(Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "\
+Every option is also a variable of the environment (INFRA_WATCH_AGENT_SERVER for --server) and a key of
+the TOML file that --config or INFRA_WATCH_AGENT_CONFIG names (server = \"…\"), in this order of strength.
+Durations read 30s, 5m, 1h, 15d; sizes 512KiB, 64MiB, 1GiB."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure at every interval and send to the backend, until SIGTERM or SIGINT
+    Run(RunArgs),
+    /// Measure once, over one second, and print the report as JSON
+    Report(ReportArgs),
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// File with settings, in TOML
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Args)]
+struct ReportArgs {
+    /// File with settings, in TOML
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Indent the JSON
+    #[arg(long)]
+    pretty: bool,
+    /// Directory with this host's identity, made if absent [default: as for run]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    // First of all: nothing that speaks TLS may be made before. It fails only if there is a provider already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match start(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to do when even standard error is closed.
+            let _ = writeln!(io::stderr(), "error: {}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: Cli) -> Outcome {
+    let environment = config::environment();
+    let (flags, file) = match &cli.command {
+        Command::Run(args) => (args.settings.clone(), args.config.as_deref()),
+        Command::Report(args) => {
+            let flags = Settings {
+                state_dir: args.state_dir.clone(),
+                ..Settings::default()
+            };
+            (flags, args.config.as_deref())
+        }
+    };
+    let settings = config::layered(flags, &environment, file)?;
+    start_logging(
+        settings.log_level.unwrap_or_default(),
+        settings.log_format.unwrap_or_default(),
+    );
+    let is_root = rustix::process::geteuid().is_root();
+    let state = StateDir::open(&settings.state_dir(is_root, &environment)?)?;
+    // One thread, and one more for a moment when a name is looked up: small in memory.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()?;
+    match cli.command {
+        Command::Run(_) => runtime.block_on(run(&settings, state)),
+        Command::Report(args) => runtime.block_on(report(&settings, &state, args.pretty)),
+    }
+}
+
+async fn run(settings: &Settings, state: StateDir) -> Outcome {
+    let server = settings.server_url()?;
+    let enrollment_key = settings.enrollment_key()?;
+    let sender = sender(settings, &state)?;
+    let spool_limits = settings.spool_limits()?;
+    let _lock = state.lock()?;
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    tracing::info!(
+        server,
+        install_id = %sender.install_id,
+        interval_seconds = sender.interval_seconds,
+        state_dir = %state.path().display(),
+        "infra-watch-agent {} starts",
+        report::AGENT_VERSION
+    );
+    if config::is_exposed(&server) {
+        tracing::warn!(
+            server,
+            "without https, the token and all that is sent can be read on the way"
+        );
+    }
+    let daemon = Daemon {
+        root: PathBuf::from(ROOT),
+        sender,
+        server,
+        ca_file: settings.ca_file.clone(),
+        enrollment_key,
+        state,
+        spool_limits,
+    };
+    Ok(daemon.run(shutdown).await?)
+}
+
+async fn report(settings: &Settings, state: &StateDir, pretty: bool) -> Outcome {
+    let sender = sender(settings, state)?;
+    let mut meter = Meter::new(Path::new(ROOT));
+    meter.measure(Instant::now());
+    tokio::time::sleep(FIRST_MEASURE).await;
+    let at = clock::unix_seconds();
+    let point = Measurement {
+        at,
+        samples: meter.measure(Instant::now()),
+    };
+    let report = sender.report(&[point], Some(&Host::read(Path::new(ROOT))), at)?;
+    let mut text = if pretty {
+        serde_json::to_string_pretty(&report)?
+    } else {
+        serde_json::to_string(&report)?
+    };
+    text.push('\n');
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+fn sender(settings: &Settings, state: &StateDir) -> Result<Sender, Box<dyn Error>> {
+    Ok(Sender {
+        install_id: state.install_id()?,
+        interval_seconds: settings.interval_seconds()?,
+        snapshot_interval_seconds: settings.snapshot_interval_seconds()?,
+    })
+}
+
+fn start_logging(level: LogLevel, format: LogFormat) {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,205 @@
+//! The state directory: who this agent is, its token, and the lock that keeps a second agent out.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::files;
+
+const INSTALL_ID: &str = "install-id";
+const TOKEN: &str = "token.json";
+const LOCK: &str = "lock";
+
+/// Why the state directory cannot be used.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// The system refused.
+    #[error("cannot use the state directory {}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another agent runs there.
+    #[error("another agent uses the state directory {}", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The identity was changed by somebody else.
+    #[error("{} holds no UUID; remove it to make this a new host", path.display())]
+    InstallId {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A token that the backend gave this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// The backend that gave it; for another backend it is worth nothing.
+    pub server: String,
+    /// The host's id there.
+    pub host_id: Uuid,
+    /// The secret.
+    pub token: String,
+    /// When it came, in Unix seconds.
+    pub obtained_at: i64,
+    /// When it ends, in Unix seconds.
+    pub expires_at: i64,
+}
+
+impl Token {
+    /// Whether more than half of its life is over.
+    pub fn is_past_half(&self, now: i64) -> bool {
+        let life = self.expires_at.saturating_sub(self.obtained_at).max(0);
+        now >= self.obtained_at.saturating_add(life / 2)
+    }
+}
+
+/// The agent's directory, which only its user may enter.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+/// Held by the one agent that may write to the directory; the system lets go of it when the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl StateDir {
+    /// Opens the directory, made if it is absent.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        files::make_private_directory(path).map_err(|source| io_error(path, source))?;
+        Ok(Self {
+            path: path.to_owned(),
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the lock, or says that another agent has it.
+    pub fn lock(&self) -> Result<Lock, StateError> {
+        let path = self.path.join(LOCK);
+        let file = files::open_private(&path, OpenOptions::new().write(true))
+            .map_err(|source| io_error(&path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StateError::Locked {
+                path: self.path.clone(),
+            }),
+            Err(TryLockError::Error(source)) => Err(io_error(&path, source)),
+        }
+    }
+
+    /// This agent's identity: random, made once.
+    pub fn install_id(&self) -> Result<Uuid, StateError> {
+        let path = self.path.join(INSTALL_ID);
+        if !path.exists() {
+            files::write_once(
+                &self.path,
+                INSTALL_ID,
+                format!("{}\n", Uuid::now_v7()).as_bytes(),
+            )
+            .map_err(|source| io_error(&path, source))?;
+        }
+        let text = fs::read_to_string(&path).map_err(|source| io_error(&path, source))?;
+        text.trim()
+            .parse()
+            .map_err(|_| StateError::InstallId { path })
+    }
+
+    /// The token for `server`, if there is one. A file that cannot be understood is as good as none.
+    pub fn token(&self, server: &str) -> Option<Token> {
+        let text = fs::read(self.path.join(TOKEN)).ok()?;
+        let token: Token = serde_json::from_slice(&text).ok()?;
+        (token.server == server).then_some(token)
+    }
+
+    /// Keeps the token.
+    pub fn save_token(&self, token: &Token) -> Result<(), StateError> {
+        let path = self.path.join(TOKEN);
+        serde_json::to_vec(token)
+            .map_err(io::Error::from)
+            .and_then(|text| files::write_atomically(&self.path, TOKEN, &text))
+            .map_err(|source| io_error(&path, source))
+    }
+}
+
+fn io_error(path: &Path, source: io::Error) -> StateError {
+    StateError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identity_token_and_lock() {
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&root.path().join("state")).unwrap();
+        let install_id = state.install_id().unwrap();
+        assert_eq!(
+            StateDir::open(state.path()).unwrap().install_id().unwrap(),
+            install_id
+        );
+
+        let token = Token {
+            server: "https://watch.example".to_owned(),
+            host_id: Uuid::nil(),
+            token: "secret".to_owned(),
+            obtained_at: 100,
+            expires_at: 200,
+        };
+        assert_eq!(state.token(&token.server), None);
+        state.save_token(&token).unwrap();
+        assert_eq!(state.token(&token.server).as_ref(), Some(&token));
+        assert_eq!(state.token("https://other.example"), None);
+
+        let lock = state.lock().unwrap();
+        assert!(matches!(state.lock(), Err(StateError::Locked { .. })));
+        drop(lock);
+        state.lock().unwrap();
+
+        fs::write(state.path().join(INSTALL_ID), "web-1").unwrap();
+        assert!(matches!(
+            state.install_id(),
+            Err(StateError::InstallId { .. })
+        ));
+    }
+
+    #[test]
+    fn half_of_a_life() {
+        let check = |obtained_at, expires_at, now, expect| {
+            let token = Token {
+                server: String::new(),
+                host_id: Uuid::nil(),
+                token: String::new(),
+                obtained_at,
+                expires_at,
+            };
+            assert_eq!(
+                token.is_past_half(now),
+                expect,
+                "{obtained_at} {expires_at} {now}"
+            );
+        };
+        check(100, 200, 149, false);
+        check(100, 200, 150, true);
+        check(100, 90, 100, true);
+        check(0, i64::MAX, 5, false);
+    }
+}

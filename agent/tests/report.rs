@@ -1,0 +1,116 @@
+//! Runs the real binary once and reads what it prints.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may end")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use infra_watch_client::types::Report;
+
+fn agent(state_dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_infra-watch-agent"))
+        .args(arguments)
+        .env_clear()
+        .env("INFRA_WATCH_AGENT_STATE_DIR", state_dir)
+        .output()
+        .unwrap()
+}
+
+fn report(state_dir: &Path, arguments: &[&str]) -> (Report, String) {
+    let output = agent(state_dir, arguments);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    (serde_json::from_str(&text).unwrap(), text)
+}
+
+#[test]
+fn one_report_of_this_machine() {
+    let state = tempfile::tempdir().unwrap();
+    let (first, text) = report(&state.path().join("new"), &["report"]);
+    assert_eq!(text.lines().count(), 1);
+    let host = first.host.unwrap();
+    assert!(!host.hostname.is_empty() && host.memory_bytes > 0 && host.cpu_count > 0);
+    assert_eq!(
+        (
+            first.interval_seconds.get(),
+            first.snapshot_interval_seconds.get()
+        ),
+        (30, 3600)
+    );
+    assert_eq!(first.points.len(), 1);
+    let value = |metric: &str, instance: Option<&str>| {
+        let is_it = |series: &infra_watch_client::types::ReportSeries| {
+            series.metric == metric
+                && series.instance.as_ref().map(|name| name.as_str()) == instance
+        };
+        let place = first
+            .series
+            .iter()
+            .position(is_it)
+            .unwrap_or_else(|| panic!("no {metric}"));
+        first.points[0].values[place].unwrap_or_else(|| panic!("{metric} is null"))
+    };
+    let check = |metric, instance, range: std::ops::RangeInclusive<f64>| {
+        let value = value(metric, instance);
+        assert!(range.contains(&value), "{metric} {value}");
+    };
+    for metric in [
+        "cpu_usage_percent",
+        "memory_usage_percent",
+        "swap_usage_percent",
+    ] {
+        check(metric, None, 0.0..=100.0);
+    }
+    check("disk_usage_percent", Some("/"), 0.0..=100.0);
+    for metric in ["load1", "load5", "load15"] {
+        check(metric, None, 0.0..=10_000.0);
+    }
+    check("uptime_seconds", None, 1.0..=1e10);
+    check("process_count", None, 1.0..=1e7);
+
+    // The identity stays.
+    let (second, pretty) = report(&state.path().join("new"), &["report", "--pretty"]);
+    assert_eq!(second.host.unwrap().install_id, host.install_id);
+    assert!(pretty.lines().count() > 20);
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let state = tempfile::tempdir().unwrap();
+    let check = |arguments: &[&str], expect: &str| {
+        let output = agent(state.path(), arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains(expect),
+            "{arguments:?}: {said}"
+        );
+    };
+    check(&["run"], "--server is missing");
+    check(
+        &["run", "--server", "watch.example"],
+        "--server is no address",
+    );
+    check(
+        &["run", "--server", "http://127.0.0.1:9"],
+        "no token for http://127.0.0.1:9",
+    );
+    check(
+        &[
+            "run",
+            "--server",
+            "https://127.0.0.1:9",
+            "--ca-file",
+            "/dev/null",
+        ],
+        "holds no certificates",
+    );
+    check(&["run", "--interval", "soon"], "not a duration");
+    check(
+        &["report", "--config", "/nowhere.toml"],
+        "cannot read /nowhere.toml",
+    );
+}
