@@ -1,0 +1,79 @@
+//! Who is there, and what they get to see.
+
+use infra_watch_client::types::Role;
+use wasm_bindgen_futures::spawn_local;
+use yew::prelude::*;
+use yew_router::prelude::*;
+
+use crate::api::{Api, Session, SessionState};
+use crate::frame::Frame;
+use crate::hooks::clock::Clock;
+use crate::hooks::theme::Themed;
+use crate::loaded::Failure;
+use crate::pages::api_tokens::ApiTokens;
+use crate::pages::audit::Audit;
+use crate::pages::enrollment_keys::EnrollmentKeys;
+use crate::pages::host::HostPage;
+use crate::pages::login::Login;
+use crate::pages::not_found::NotFound;
+use crate::pages::overview::Overview;
+use crate::pages::users::Users;
+use crate::route::Route;
+
+/// Everything.
+#[component]
+pub fn App() -> Html {
+    let state = use_state(|| SessionState::Resuming);
+    let session = use_memo((), {
+        let state = state.setter();
+        move |()| Session::new(Callback::from(move |next| state.set(next)))
+    });
+    let resume = {
+        let session = (*session).clone();
+        move |()| {
+            let session = session.clone();
+            spawn_local(async move { session.resume().await });
+        }
+    };
+    use_effect_with((), {
+        let resume = resume.clone();
+        move |()| resume(())
+    });
+    let content = match &*state {
+        SessionState::Resuming => {
+            html! { <div class="splash" aria-busy="true" aria-label="Loading"></div> }
+        }
+        SessionState::Unreachable(error) => html! {
+            <main id="main" class="splash"><Failure error={AttrValue::from(error.to_string())} retry={Callback::from(resume)} /></main>
+        },
+        SessionState::LoggedOut { ended } => {
+            html! { <Login session={(*session).clone()} ended={*ended} /> }
+        }
+        SessionState::LoggedIn(me) => html! {
+            <ContextProvider<Api> context={Api::new((*session).clone())}>
+                <ContextProvider<Role> context={me.role}>
+                    <Frame session={(*session).clone()} username={me.username.clone()}>
+                        <Switch<Route> render={page(me.role)} />
+                    </Frame>
+                </ContextProvider<Role>>
+            </ContextProvider<Api>>
+        },
+    };
+    html! { <BrowserRouter><Themed><Clock>{ content }</Clock></Themed></BrowserRouter> }
+}
+
+/// The page at an address, as far as a role may see it.
+fn page(role: Role) -> impl Fn(Route) -> Html {
+    move |route| match route {
+        Route::Overview => html! { <Overview /> },
+        Route::Host { host_id } => html! { <HostPage key={host_id.as_u128()} {host_id} /> },
+        Route::Users if role == Role::Admin => html! { <Users /> },
+        Route::EnrollmentKeys if role == Role::Admin => html! { <EnrollmentKeys /> },
+        Route::Audit if role == Role::Admin => html! { <Audit /> },
+        Route::ApiTokens => html! { <ApiTokens /> },
+        Route::Login => html! { <Redirect<Route> to={Route::Overview} /> },
+        Route::Users | Route::EnrollmentKeys | Route::Audit | Route::NotFound => {
+            html! { <NotFound /> }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The fleet as a table: only the rows on the screen exist, values change in place.
+
+use std::collections::{BTreeMap, HashMap};
+
+use infra_watch_client::types::Host;
+use uuid::Uuid;
+use yew::prelude::*;
+use yew_router::prelude::*;
+
+use super::bar::bar;
+use super::icon::{Glyph, icon};
+use super::labels::label_chips;
+use super::sparkline::sparkline;
+use super::status::{self, status_mark};
+use super::time::Time;
+use crate::fleet::{Column, Sort};
+use crate::format;
+use crate::hooks::rows::use_rows;
+use crate::loaded::Shared;
+use crate::route::Route;
+
+/// The last hour of each host's CPU.
+pub type Histories = HashMap<Uuid, Vec<Option<f64>>>;
+
+#[derive(PartialEq, Properties)]
+pub struct FleetTableProps {
+    /// Every host.
+    pub hosts: Shared<Vec<Host>>,
+    /// The places of those that are shown, in order.
+    pub places: Vec<usize>,
+    /// The last hour of each, as far as it is known.
+    pub histories: Option<Shared<Histories>>,
+    /// The order that holds.
+    pub sort: Sort,
+    /// A column's head was pressed.
+    pub on_sort: Callback<Column>,
+}
+
+/// The table; on a phone its rows are cards.
+#[component]
+pub fn FleetTable(props: &FleetTableProps) -> Html {
+    let body = use_node_ref();
+    let rows = use_rows(&body, props.places.len());
+    let head = |column: Column, name: &'static str, class: &'static str| {
+        html! { <Head {column} {name} {class} sort={props.sort} on_sort={props.on_sort.clone()} /> }
+    };
+    let row = |place: usize| {
+        let host = &props.hosts[props.places[place]];
+        let history = props
+            .histories
+            .as_ref()
+            .and_then(|histories| histories.get(&host.host_id));
+        html! { <Row key={host.host_id.as_u128()} row={place + 2} look={Look::of(host, history)} /> }
+    };
+    html! {
+        <table class="table fleet" aria-rowcount={(props.places.len() + 1).to_string()}>
+            <caption class="visually-hidden">{ "Hosts" }</caption>
+            <thead>
+                <tr>
+                    { head(Column::Worst, "Status", "col-status") }
+                    { head(Column::Name, "Host", "col-name") }
+                    { head(Column::Os, "System", "col-os") }
+                    { head(Column::Cpu, "CPU", "col-bar") }
+                    <th scope="col" class="col-spark">{ "CPU, last hour" }</th>
+                    { head(Column::Memory, "Memory", "col-bar") }
+                    { head(Column::Disk, "Disk", "col-bar") }
+                    { head(Column::Uptime, "Uptime", "col-uptime") }
+                    { head(Column::LastSeen, "Last seen", "col-seen") }
+                </tr>
+            </thead>
+            <tbody ref={body}>
+                <tr key="before" class="spacer" aria-hidden="true"><td colspan="9" height={rows.before_pixels.to_string()}></td></tr>
+                { for rows.drawn.clone().map(row) }
+                <tr key="after" class="spacer" aria-hidden="true"><td colspan="9" height={rows.after_pixels.to_string()}></td></tr>
+            </tbody>
+        </table>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct HeadProps {
+    column: Column,
+    name: AttrValue,
+    class: AttrValue,
+    sort: Sort,
+    on_sort: Callback<Column>,
+}
+
+/// A column's head, which orders by it.
+#[component]
+fn Head(props: &HeadProps) -> Html {
+    let is_active = props.sort.column == props.column;
+    // Names and systems rise, figures fall: the worst is looked for first.
+    let rises = matches!(props.column, Column::Name | Column::Os) != props.sort.reversed;
+    let direction = is_active.then_some(if rises { "ascending" } else { "descending" });
+    let (on_sort, column) = (props.on_sort.clone(), props.column);
+    html! {
+        <th scope="col" class={props.class.clone()} aria-sort={direction}>
+            <button type="button" class="sort" onclick={move |_| on_sort.emit(column)}>
+                { &props.name }
+                if is_active { { icon(if rises { Glyph::Up } else { Glyph::Down }) } }
+            </button>
+        </th>
+    }
+}
+
+/// What a row shows: equal looks are not drawn again.
+#[derive(Clone, PartialEq)]
+struct Look {
+    host_id: Uuid,
+    name: String,
+    labels: BTreeMap<String, String>,
+    os: String,
+    status: infra_watch_client::types::HostStatus,
+    cpu: Option<f64>,
+    memory: Option<f64>,
+    disk: Option<f64>,
+    uptime: Option<f64>,
+    last_seen_at: Option<chrono::DateTime<chrono::Utc>>,
+    history: Vec<Option<f64>>,
+}
+
+impl Look {
+    fn of(host: &Host, history: Option<&Vec<Option<f64>>>) -> Self {
+        Self {
+            host_id: host.host_id,
+            name: host.name.clone(),
+            labels: host
+                .labels
+                .iter()
+                .map(|(name, value)| (name.clone(), value.to_string()))
+                .collect(),
+            os: host.os.clone(),
+            status: host.status,
+            cpu: host.cpu_usage_percent,
+            memory: host.memory_usage_percent,
+            disk: host.disk_usage_percent,
+            uptime: host.uptime_seconds,
+            last_seen_at: host.last_seen_at,
+            history: history.cloned().unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct RowProps {
+    row: usize,
+    look: Look,
+}
+
+/// One host; a press anywhere on it goes there.
+#[component]
+fn Row(props: &RowProps) -> Html {
+    let look = &props.look;
+    let to = Route::Host {
+        host_id: look.host_id,
+    };
+    let navigator = use_navigator();
+    let onclick = {
+        let to = to.clone();
+        move |_: MouseEvent| {
+            if let Some(navigator) = &navigator {
+                navigator.push(&to);
+            }
+        }
+    };
+    html! {
+        <tr data-host={look.name.clone()} data-status={status::name(look.status)} aria-rowindex={props.row.to_string()} {onclick}>
+            <td class="cell-status">{ status_mark(look.status) }</td>
+            <td class="cell-name"><Link<Route> {to} classes="host-link">{ &look.name }</Link<Route>>{ label_chips(&look.labels.clone()) }</td>
+            <td class="cell-os" title={look.os.clone()}>{ &look.os }</td>
+            <td class="cell-cpu" data-label="CPU">{ bar("CPU", look.cpu) }</td>
+            <td class="cell-spark">{ sparkline(&look.history.clone()) }</td>
+            <td class="cell-memory" data-label="Memory">{ bar("Memory", look.memory) }</td>
+            <td class="cell-disk" data-label="Disk">{ bar("Disk, fullest mount", look.disk) }</td>
+            <td class="cell-uptime">{ look.uptime.map_or_else(|| format::NOTHING.to_owned(), format::duration) }</td>
+            <td class="cell-seen"><Time at={look.last_seen_at} otherwise="never" /></td>
+        </tr>
+    }
+}

@@ -1,0 +1,19 @@
+//! Parts of pages: they take props and never fetch.
+
+pub mod bar;
+pub mod chart;
+pub mod confirm;
+pub mod dialog;
+pub mod empty;
+pub mod field;
+pub mod fleet_table;
+pub mod form;
+pub mod icon;
+pub mod labels;
+pub mod menu;
+pub mod palette;
+pub mod range_picker;
+pub mod secret;
+pub mod sparkline;
+pub mod status;
+pub mod time;

@@ -1,0 +1,228 @@
+//! What surrounds every page: name, sections, search, theme, the user's menu.
+
+use infra_watch_client::types::Role;
+use wasm_bindgen_futures::spawn_local;
+use yew::prelude::*;
+use yew_router::prelude::*;
+
+use crate::api::{Session, use_role};
+use crate::components::icon::{Glyph, icon};
+use crate::components::menu::Menu;
+use crate::components::palette::{Palette, Place};
+use crate::hooks::polled::use_polled;
+use crate::hooks::shortcut::use_search_keys;
+use crate::hooks::theme::{Theme, use_theme};
+use crate::pages::password::Password;
+use crate::route::Route;
+
+/// A section of the dashboard.
+struct Section {
+    name: &'static str,
+    glyph: Glyph,
+    route: Route,
+    least_role: Role,
+}
+
+/// The sections in the order of the bar; a later one is one more line here.
+const SECTIONS: [Section; 2] = [
+    Section {
+        name: "Overview",
+        glyph: Glyph::Overview,
+        route: Route::Overview,
+        least_role: Role::Viewer,
+    },
+    Section {
+        name: "Administration",
+        glyph: Glyph::Shield,
+        route: Route::Users,
+        least_role: Role::Admin,
+    },
+];
+
+/// Pages that can be searched for beside the sections.
+const PAGES: [(Route, Role); 4] = [
+    (Route::Users, Role::Admin),
+    (Route::EnrollmentKeys, Role::Admin),
+    (Route::ApiTokens, Role::Viewer),
+    (Route::Audit, Role::Admin),
+];
+
+impl Section {
+    fn holds(&self, route: &Route) -> bool {
+        match self.route {
+            Route::Overview => matches!(route, Route::Overview | Route::Host { .. }),
+            Route::Users => matches!(
+                route,
+                Route::Users | Route::EnrollmentKeys | Route::Audit | Route::ApiTokens
+            ),
+            _ => *route == self.route,
+        }
+    }
+}
+
+#[derive(PartialEq, Properties)]
+pub struct FrameProps {
+    /// The session, to be left.
+    pub session: Session,
+    /// Who is logged in.
+    pub username: AttrValue,
+    /// The page.
+    pub children: Html,
+}
+
+/// The bars and the page between them.
+#[component]
+pub fn Frame(props: &FrameProps) -> Html {
+    let role = use_role();
+    let route = use_route::<Route>().unwrap_or(Route::NotFound);
+    let searching = use_state(|| false);
+    let changing_password = use_state(|| false);
+    let on_search = {
+        let searching = searching.setter();
+        use_callback((), move |(), ()| searching.set(true))
+    };
+    use_search_keys(on_search);
+    use_effect_with(route.clone(), |route| {
+        if let Some(document) = web_sys::window().and_then(|window| window.document()) {
+            document.set_title(&format!("{} · Infra-Watch", route.title()));
+        }
+    });
+    let open = |state: &UseStateHandle<bool>, value: bool| {
+        let state = state.clone();
+        Callback::from(move |()| state.set(value))
+    };
+    let search = open(&searching, true);
+    let links = SECTIONS.iter().filter(|section| section.least_role <= role).map(|section| {
+        html! {
+            <Link<Route> to={section.route.clone()} classes={classes!("section", section.holds(&route).then_some("section-active"))}>
+                { icon(section.glyph) }<span>{ section.name }</span>
+            </Link<Route>>
+        }
+    });
+    let links: Vec<Html> = links.collect();
+    html! {
+        <>
+            <a class="skip" href="#main">{ "Skip to the page" }</a>
+            <header class="bar-top">
+                <Link<Route> to={Route::Overview} classes="brand">{ mark() }{ "Infra-Watch" }</Link<Route>>
+                <nav class="sections" aria-label="Sections">{ links.clone() }</nav>
+                <button type="button" class="search-button" onclick={move |_| search.emit(())} aria-label="Search hosts and pages" aria-keyshortcuts="/ Control+K">
+                    { icon(Glyph::Search) }<span>{ "Search" }</span><kbd>{ "/" }</kbd>
+                </button>
+                <ThemeButton />
+                <UserMenu session={props.session.clone()} username={props.username.clone()} on_password={open(&changing_password, true)} />
+            </header>
+            <main id="main" class="page" tabindex="-1">{ props.children.clone() }</main>
+            <nav class="bar-bottom" aria-label="Sections, below">{ links }</nav>
+            if *searching { <Search on_close={open(&searching, false)} /> }
+            if *changing_password { <Password on_close={open(&changing_password, false)} /> }
+        </>
+    }
+}
+
+/// Our mark: a pulse in a rounded square.
+pub fn mark() -> Html {
+    html! {
+        <svg class="mark" viewBox="0 0 32 32" width="24" height="24" aria-hidden="true" focusable="false">
+            <rect width="32" height="32" rx="8" />
+            <path d="M5 17h5l3-8 6 14 3-6h5" />
+        </svg>
+    }
+}
+
+/// Light or dark.
+#[component]
+fn ThemeButton() -> Html {
+    let handle = use_theme();
+    let (label, glyph) = match handle.theme {
+        Theme::Light => ("Switch to the dark theme", Glyph::Moon),
+        Theme::Dark => ("Switch to the light theme", Glyph::Sun),
+    };
+    let onclick = move |_| handle.choose.emit(handle.theme.other());
+    html! { <button type="button" class="button-icon" aria-label={label} title={label} data-action="theme" {onclick}>{ icon(glyph) }</button> }
+}
+
+#[derive(PartialEq, Properties)]
+struct UserMenuProps {
+    session: Session,
+    username: AttrValue,
+    on_password: Callback<()>,
+}
+
+/// Who one is, and what one may do about it.
+#[component]
+fn UserMenu(props: &UserMenuProps) -> Html {
+    let role = use_role();
+    let on_password = props.on_password.clone();
+    let logout = {
+        let session = props.session.clone();
+        move |_| {
+            let session = session.clone();
+            spawn_local(async move { session.logout().await });
+        }
+    };
+    let initial: String = props
+        .username
+        .chars()
+        .take(1)
+        .flat_map(char::to_uppercase)
+        .collect();
+    html! {
+        <Menu label={format!("Account of {}", props.username)} action="user-menu" face={html! { <span class="avatar" aria-hidden="true">{ initial }</span> }}>
+            <p class="menu-title"><strong>{ &props.username }</strong><span class="muted">{ role.to_string() }</span></p>
+            <button type="button" class="menu-entry" onclick={move |_| on_password.emit(())}>{ "Change password" }</button>
+            <Link<Route> to={Route::ApiTokens} classes="menu-entry">{ "API tokens" }</Link<Route>>
+            <button type="button" class="menu-entry" data-action="logout" onclick={logout}>{ "Log out" }</button>
+        </Menu>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct SearchProps {
+    on_close: Callback<()>,
+}
+
+/// The palette with this user's pages and every host.
+#[component]
+fn Search(props: &SearchProps) -> Html {
+    let role = use_role();
+    let navigator = use_navigator();
+    let hosts = use_polled((), None, |api, ()| async move { api.hosts().await });
+    let page = |route: &Route, glyph| Place {
+        name: route.title().into(),
+        kind: "Page".into(),
+        glyph,
+        route: route.clone(),
+    };
+    let mut places = vec![page(&Route::Overview, Glyph::Overview)];
+    places.extend(
+        PAGES
+            .iter()
+            .filter(|(_, least_role)| *least_role <= role)
+            .map(|(route, _)| page(route, Glyph::Shield)),
+    );
+    places.extend(
+        hosts
+            .data()
+            .into_iter()
+            .flat_map(|hosts| hosts.iter())
+            .map(|host| Place {
+                name: host.name.clone().into(),
+                kind: host.os.clone().into(),
+                glyph: Glyph::Machine,
+                route: Route::Host {
+                    host_id: host.host_id,
+                },
+            }),
+    );
+    let on_go = {
+        let on_close = props.on_close.clone();
+        Callback::from(move |route: Route| {
+            on_close.emit(());
+            if let Some(navigator) = &navigator {
+                navigator.push(&route);
+            }
+        })
+    };
+    html! { <Palette {places} {on_go} on_close={props.on_close.clone()} /> }
+}

@@ -1,0 +1,10 @@
+//! What pages and components remember and listen to.
+
+pub mod clock;
+pub mod media;
+pub mod polled;
+pub mod query;
+pub mod rows;
+pub mod shortcut;
+pub mod submit;
+pub mod theme;

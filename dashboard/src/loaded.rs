@@ -1,0 +1,186 @@
+//! Loading, fresh, stale or failed: decided here and nowhere else.
+
+use std::ops::Deref;
+use std::rc::Rc;
+
+use chrono::{DateTime, Utc};
+use yew::prelude::*;
+
+use crate::api::ApiError;
+use crate::components::icon::{Glyph, icon};
+use crate::format;
+use crate::hooks::clock::{use_now, zone};
+
+/// Data that several components look at; equal only to itself, which is cheap to compare.
+pub struct Shared<T>(Rc<T>);
+
+impl<T> Shared<T> {
+    /// Wraps data that will not change any more.
+    pub fn new(data: T) -> Self {
+        Self(Rc::new(data))
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+}
+
+impl<T> PartialEq for Shared<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// What is known of some data.
+pub enum State<T> {
+    /// Nothing yet.
+    Loading,
+    /// The last answer was good.
+    Fresh {
+        /// The answer.
+        data: Shared<T>,
+        /// When it came.
+        at: DateTime<Utc>,
+    },
+    /// An older answer was good, the last one was not.
+    Stale {
+        /// The good answer.
+        data: Shared<T>,
+        /// When it came.
+        at: DateTime<Utc>,
+        /// What happened since.
+        error: ApiError,
+    },
+    /// There never was a good answer.
+    Failed(ApiError),
+}
+
+impl<T> Clone for State<T> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Loading => Self::Loading,
+            Self::Fresh { data, at } => Self::Fresh {
+                data: data.clone(),
+                at: *at,
+            },
+            Self::Stale { data, at, error } => Self::Stale {
+                data: data.clone(),
+                at: *at,
+                error: error.clone(),
+            },
+            Self::Failed(error) => Self::Failed(error.clone()),
+        }
+    }
+}
+
+impl<T> State<T> {
+    /// What is known after an attempt that failed; what does not exist any more is not kept.
+    pub fn failed(self, error: ApiError) -> Self {
+        match self {
+            Self::Fresh { data, at } | Self::Stale { data, at, .. } if !error.is_final() => {
+                Self::Stale { data, at, error }
+            }
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+/// Data with its state and the way to ask again.
+#[derive(Clone)]
+pub struct Resource<T> {
+    /// What is known.
+    pub state: State<T>,
+    /// Asks again now.
+    pub retry: Callback<()>,
+}
+
+impl<T> Resource<T> {
+    /// The last good answer, fresh or stale.
+    pub fn data(&self) -> Option<&Shared<T>> {
+        match &self.state {
+            State::Fresh { data, .. } | State::Stale { data, .. } => Some(data),
+            State::Loading | State::Failed(_) => None,
+        }
+    }
+
+    /// Draws the data with `view`, and until it is there the skeleton of the same layout.
+    pub fn show(
+        &self,
+        skeleton: impl FnOnce() -> Html,
+        view: impl FnOnce(&Shared<T>) -> Html,
+    ) -> Html {
+        let retry = self.retry.clone();
+        match &self.state {
+            State::Loading => {
+                html! { <div class="loading" aria-busy="true" aria-label="Loading">{ skeleton() }</div> }
+            }
+            State::Fresh { data, .. } => {
+                html! { <Loaded key="data" {retry}>{ view(data) }</Loaded> }
+            }
+            State::Stale { data, at, error } => html! {
+                <Loaded key="data" {retry} stale={Some((*at, error.to_string().into()))}>{ view(data) }</Loaded>
+            },
+            State::Failed(error) => {
+                html! { <Failure error={AttrValue::from(error.to_string())} {retry} /> }
+            }
+        }
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct LoadedProps {
+    retry: Callback<()>,
+    #[prop_or_default]
+    stale: Option<(DateTime<Utc>, AttrValue)>,
+    children: Html,
+}
+
+/// Good data; dimmed and dated when the last attempt to renew it failed.
+#[component]
+fn Loaded(props: &LoadedProps) -> Html {
+    let now = use_now();
+    let retry = props.retry.clone();
+    html! {
+        <>
+            if let Some((at, error)) = &props.stale {
+                <div class="stale-note" role="status">
+                    { icon(Glyph::Warning) }
+                    <span>{ format!("As of {}, retrying. {error}", format::clock(*at, now, zone(*at))) }</span>
+                    <button type="button" class="button" onclick={move |_| retry.emit(())}>{ "Retry now" }</button>
+                </div>
+            }
+            <div class={classes!("loaded", props.stale.is_some().then_some("stale"))}>{ props.children.clone() }</div>
+        </>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+pub struct FailureProps {
+    /// What failed, in words.
+    pub error: AttrValue,
+    /// Asks again.
+    pub retry: Callback<()>,
+}
+
+/// What failed, and the way to try again.
+#[component]
+pub fn Failure(props: &FailureProps) -> Html {
+    let retry = props.retry.clone();
+    html! {
+        <div class="failure" role="alert">
+            { icon(Glyph::Warning) }
+            <p>{ &props.error }</p>
+            <button type="button" class="button" onclick={move |_| retry.emit(())}>{ "Try again" }</button>
+        </div>
+    }
+}

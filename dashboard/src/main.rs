@@ -1,0 +1,24 @@
+//! The dashboard of Infra-Watch.
+//!
+//! - `app` who is there, `route` every address, `frame` what surrounds a page
+//! - `api` the generated client with its session, `loaded` loading, fresh, stale or failed
+//! - `pages` sentences made of `components`, which take props and never fetch; `hooks` what they remember and listen to
+//! - `format`, `range`, `fleet`, `panel` pure decisions, tested natively; `chart` the binding to uPlot
+
+mod api;
+mod app;
+mod chart;
+mod components;
+mod fleet;
+mod format;
+mod frame;
+mod hooks;
+mod loaded;
+mod pages;
+mod panel;
+mod range;
+mod route;
+
+fn main() {
+    yew::Renderer::<app::App>::new().render();
+}

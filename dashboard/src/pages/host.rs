@@ -1,0 +1,129 @@
+//! One host: what it is, how it is, what may be done with it.
+
+use std::collections::BTreeMap;
+
+use infra_watch_client::types::{Host, Role};
+use uuid::Uuid;
+use yew::prelude::*;
+use yew_router::prelude::*;
+
+use super::host_edit::{DeleteHost, EditHost};
+use super::metrics::Metrics;
+use crate::api::use_role;
+use crate::components::icon::{Glyph, icon};
+use crate::components::labels::label_chips;
+use crate::components::status::{self, status_mark};
+use crate::components::time::Time;
+use crate::format;
+use crate::hooks::polled::use_polled;
+use crate::loaded::Shared;
+use crate::route::Route;
+
+/// How often the host is asked for.
+const HOST_SECONDS: u32 = 5;
+
+#[derive(PartialEq, Properties)]
+pub struct HostPageProps {
+    /// The host.
+    pub host_id: Uuid,
+}
+
+/// The header, then its metrics.
+#[component]
+pub fn HostPage(props: &HostPageProps) -> Html {
+    let host = use_polled(
+        props.host_id,
+        Some(HOST_SECONDS),
+        |api, host_id| async move { api.host(host_id).await },
+    );
+    let refresh = host.retry.clone();
+    html! {
+        <>
+            <nav class="crumbs" aria-label="Where this is"><Link<Route> to={Route::Overview}>{ "Overview" }</Link<Route>><span aria-hidden="true">{ "/" }</span></nav>
+            { host.show(skeleton, |host| html! { <><Header host={host.clone()} {refresh} /><Metrics host_id={host.host_id} interval_seconds={host.interval_seconds} /></> }) }
+        </>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct HeaderProps {
+    host: Shared<Host>,
+    refresh: Callback<()>,
+}
+
+/// What is known of the host, and the buttons of those who may change it.
+#[component]
+fn Header(props: &HeaderProps) -> Html {
+    let host = &props.host;
+    let role = use_role();
+    let editing = use_state(|| false);
+    let deleting = use_state(|| false);
+    let set = |state: &UseStateHandle<bool>, value: bool| {
+        let state = state.clone();
+        Callback::from(move |()| state.set(value))
+    };
+    let (edit, delete) = (set(&editing, true), set(&deleting, true));
+    let labels: BTreeMap<String, String> = host
+        .labels
+        .iter()
+        .map(|(name, value)| (name.clone(), value.to_string()))
+        .collect();
+    html! {
+        <section class="host-head" data-status={status::name(host.status)}>
+            <div class="host-title">
+                <h1>{ &host.name }</h1>
+                { status_mark(host.status) }
+                { label_chips(&labels) }
+                if role == Role::Admin {
+                    <div class="host-actions">
+                        <button type="button" class="button" onclick={move |_| edit.emit(())}>{ icon(Glyph::Pencil) }{ "Edit" }</button>
+                        <button type="button" class="button" onclick={move |_| delete.emit(())}>{ icon(Glyph::Bin) }{ "Delete" }</button>
+                    </div>
+                }
+            </div>
+            <dl class="card facts">{ facts(host) }</dl>
+            if *editing { <EditHost host={host.clone()} on_close={set(&editing, false)} on_done={props.refresh.clone()} /> }
+            if *deleting { <DeleteHost host={host.clone()} on_close={set(&deleting, false)} /> }
+        </section>
+    }
+}
+
+fn facts(host: &Host) -> Html {
+    let known = |text: &str| {
+        if text.is_empty() {
+            format::NOTHING.to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    let fact = |name: &'static str, value: Html| html! { <div class="fact"><dt>{ name }</dt><dd>{ value }</dd></div> };
+    let hardware = format!(
+        "{} × {}, {}",
+        host.cpu_count,
+        known(&host.architecture),
+        format::bytes(host.memory_bytes as f64)
+    );
+    html! {
+        <>
+            { fact("System", html! { known(&host.os) }) }
+            { fact("Kernel", html! { known(&host.kernel) }) }
+            { fact("Hardware", html! { hardware }) }
+            { fact("Addresses", html! { <span title={host.addresses.join("\n")}>{ known(&host.addresses.join(", ")) }</span> }) }
+            { fact("Uptime", html! { host.uptime_seconds.map_or_else(|| format::NOTHING.to_owned(), format::duration) }) }
+            { fact("Collection", html! { <>{ format!("{}, every {}", host.collection.kind, format::step(host.interval_seconds.into())) }<span class="muted">{ " · " }<Time at={host.last_seen_at} otherwise="nothing yet" /></span></> }) }
+            { fact("Agent", html! { known(&host.agent_version) }) }
+            { fact("Enrolled", html! { <Time at={Some(host.enrolled_at)} /> }) }
+        </>
+    }
+}
+
+/// The layout with nothing in it yet.
+fn skeleton() -> Html {
+    html! {
+        <>
+            <div class="host-title"><span class="skeleton skeleton-title"></span></div>
+            <div class="card facts">{ for (0..8).map(|_| html! { <div class="fact"><span class="skeleton"></span></div> }) }</div>
+            <div class="charts">{ for (0..4).map(|_| html! { <div class="card chart-card"><div class="skeleton skeleton-chart"></div></div> }) }</div>
+        </>
+    }
+}

@@ -1,0 +1,121 @@
+//! What administrators may do with a host: another name, other labels, away with it.
+
+use std::collections::BTreeMap;
+
+use infra_watch_client::types::{self, Host};
+use yew::prelude::*;
+use yew_router::prelude::*;
+
+use crate::api::ApiError;
+use crate::components::confirm::Confirm;
+use crate::components::dialog::Dialog;
+use crate::components::field::TextField;
+use crate::components::form::Form;
+use crate::components::labels;
+use crate::hooks::submit::use_submit;
+use crate::loaded::Shared;
+use crate::route::Route;
+
+#[derive(PartialEq, Properties)]
+pub struct EditHostProps {
+    /// The host.
+    pub host: Shared<Host>,
+    /// It is done or given up.
+    pub on_close: Callback<()>,
+    /// It is done.
+    pub on_done: Callback<()>,
+}
+
+/// Name and labels.
+#[component]
+pub fn EditHost(props: &EditHostProps) -> Html {
+    let host = &props.host;
+    let name = use_state(|| host.name.clone());
+    let text = use_state(|| {
+        let known: BTreeMap<String, String> = host
+            .labels
+            .iter()
+            .map(|(name, value)| (name.clone(), value.to_string()))
+            .collect();
+        labels::to_text(&known)
+    });
+    let submit = use_submit();
+    let take = |state: &UseStateHandle<String>| {
+        let state = state.clone();
+        Callback::from(move |text| state.set(text))
+    };
+    let on_submit = {
+        let (host_id, name, text, submit) =
+            (host.host_id, name.clone(), text.clone(), submit.clone());
+        let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
+        Callback::from(move |()| {
+            let body = match body(&name, &text) {
+                Ok(body) => body,
+                Err(error) => return submit.refuse(error),
+            };
+            let (on_close, on_done) = (on_close.clone(), on_done.clone());
+            submit.send(
+                move |api| async move { api.update_host(host_id, body).await },
+                move |_| {
+                    on_done.emit(());
+                    on_close.emit(());
+                },
+            );
+        })
+    };
+    html! {
+        <Dialog title="Edit host" on_close={props.on_close.clone()}>
+            <Form {on_submit} action="Save" busy={submit.is_busy()} error={submit.whole(&["name", "labels"])} on_cancel={Some(props.on_close.clone())}>
+                <TextField id="name" label="Name" value={(*name).clone()} on_input={take(&name)} error={submit.field("name")} autofocus={true}
+                    help={format!("Empty goes back to the hostname, {}.", host.hostname)} />
+                <TextField id="labels" label="Labels" value={(*text).clone()} on_input={take(&text)} error={submit.field("labels")}
+                    help="Of the form role=web, env=prod." />
+            </Form>
+        </Dialog>
+    }
+}
+
+/// The request, or which field cannot be part of one.
+fn body(name: &str, text: &str) -> Result<types::UpdateHost, ApiError> {
+    let labels = labels::from_text(text).map_err(|message| ApiError::field("labels", message))?;
+    let labels = labels
+        .into_iter()
+        .map(|(name, value)| Ok((name, ApiError::checked("labels", &value)?)));
+    Ok(types::UpdateHost {
+        name: Some(ApiError::checked("name", name.trim())?),
+        labels: Some(labels.collect::<Result<_, ApiError>>()?),
+    })
+}
+
+#[derive(PartialEq, Properties)]
+pub struct DeleteHostProps {
+    /// The host.
+    pub host: Shared<Host>,
+    /// It was given up.
+    pub on_close: Callback<()>,
+}
+
+/// Asks for the host's name before everything of it goes.
+#[component]
+pub fn DeleteHost(props: &DeleteHostProps) -> Html {
+    let submit = use_submit();
+    let navigator = use_navigator();
+    let on_confirm = {
+        let (submit, host_id) = (submit.clone(), props.host.host_id);
+        Callback::from(move |()| {
+            let navigator = navigator.clone();
+            submit.send(
+                move |api| async move { api.delete_host(host_id).await },
+                move |()| {
+                    if let Some(navigator) = navigator {
+                        navigator.replace(&Route::Overview);
+                    }
+                },
+            );
+        })
+    };
+    html! {
+        <Confirm title={format!("Delete {}?", props.host.name)} name={props.host.name.clone()} action="Delete host" busy={submit.is_busy()}
+            warning="All its measurements go with it, and its agent's token stops working." error={submit.whole(&[])} {on_confirm} on_close={props.on_close.clone()} />
+    }
+}

@@ -1,0 +1,131 @@
+//! A host's metrics over time: one chart for each, all over the same span.
+
+use infra_watch_client::types::SeriesInfo;
+use uuid::Uuid;
+use yew::prelude::*;
+
+use crate::components::chart::ChartCard;
+use crate::components::empty::Empty;
+use crate::components::icon::Glyph;
+use crate::components::range_picker::RangePicker;
+use crate::hooks::clock::{self, use_now, zone};
+use crate::hooks::polled::use_polled;
+use crate::hooks::query::use_query;
+use crate::loaded::Shared;
+use crate::panel::{self, Panel};
+use crate::range::Range;
+
+/// How often the names of series are asked for: new disks and interfaces are rare.
+const SERIES_SECONDS: u32 = 60;
+/// A moving span is asked for at most this often.
+const LIVE_SECONDS: u32 = 10;
+
+#[derive(PartialEq, Properties)]
+pub struct MetricsProps {
+    /// The host.
+    pub host_id: Uuid,
+    /// Seconds between two of its measurements.
+    pub interval_seconds: u32,
+}
+
+/// The span above, the charts below.
+#[component]
+pub fn Metrics(props: &MetricsProps) -> Html {
+    let query = use_query();
+    let range = Range::parse(query.get("range"), query.get("from"), query.get("to"));
+    let before_zoom = use_mut_ref(|| None::<Range>);
+    let series = use_polled(
+        props.host_id,
+        Some(SERIES_SECONDS),
+        |api, host_id| async move { api.series(host_id).await.map(names) },
+    );
+    let change = {
+        let (query, before_zoom) = (query.clone(), before_zoom.clone());
+        Callback::from(move |range: Range| {
+            before_zoom.replace(None);
+            query.push(range.query());
+        })
+    };
+    let on_zoom = {
+        let (query, before_zoom) = (query.clone(), before_zoom.clone());
+        Callback::from(move |(from, to)| {
+            before_zoom.borrow_mut().get_or_insert(range);
+            query.push(Range::between(from, to).query());
+        })
+    };
+    let on_back = Callback::from(move |()| {
+        if let Some(range) = before_zoom.take() {
+            query.push(range.query());
+        }
+    });
+    html! {
+        <section class="metrics" aria-label="Metrics">
+            <div class="metrics-head"><h2>{ "Metrics" }</h2><RangePicker {range} on_change={change} /></div>
+            { series.show(skeleton, |metrics| if metrics.is_empty() {
+                html! { <Empty glyph={Glyph::Table} title="Nothing has been measured yet." /> }
+            } else {
+                html! { <Charts host_id={props.host_id} interval_seconds={props.interval_seconds} metrics={(**metrics).clone()} {range} {on_zoom} {on_back} /> }
+            }) }
+        </section>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct ChartsProps {
+    host_id: Uuid,
+    interval_seconds: u32,
+    metrics: Vec<String>,
+    range: Range,
+    on_zoom: Callback<(i64, i64)>,
+    on_back: Callback<()>,
+}
+
+/// The charts over one span, fetched together.
+#[component]
+fn Charts(props: &ChartsProps) -> Html {
+    let now = use_now();
+    let (range, step) = (
+        props.range,
+        props.range.step_seconds(props.interval_seconds.into()),
+    );
+    let every = range.is_live().then(|| {
+        u32::try_from(step)
+            .unwrap_or(u32::MAX)
+            .clamp(LIVE_SECONDS, 60)
+    });
+    let key = (props.host_id, props.metrics.clone(), range, step);
+    let panels = use_polled(
+        key,
+        every,
+        |api, (host_id, metrics, range, step)| async move {
+            let (from, to) = range.bounds(clock::read().timestamp());
+            let columns = api.trends(host_id, &metrics, from, to, step).await?;
+            Ok(panel::group(&columns, &metrics)
+                .into_iter()
+                .map(Shared::new)
+                .collect::<Vec<Shared<Panel>>>())
+        },
+    );
+    let range_words = AttrValue::from(range.words(now, zone(now)));
+    panels.show(skeleton, |panels| {
+        html! {
+            <div class="charts">
+                { for panels.iter().map(|panel| html! {
+                    <ChartCard key={panel.metric.clone()} panel={panel.clone()} range_words={range_words.clone()} on_zoom={props.on_zoom.clone()} on_back={props.on_back.clone()} />
+                }) }
+            </div>
+        }
+    })
+}
+
+/// The metrics of all series, each once.
+fn names(series: Vec<SeriesInfo>) -> Vec<String> {
+    let mut metrics: Vec<String> = series.into_iter().map(|series| series.metric).collect();
+    panel::order(&mut metrics);
+    metrics
+}
+
+/// The layout with nothing in it yet.
+fn skeleton() -> Html {
+    html! { <div class="charts">{ for (0..4).map(|_| html! { <div class="card chart-card"><div class="skeleton skeleton-chart"></div></div> }) }</div> }
+}

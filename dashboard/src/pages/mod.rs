@@ -1,0 +1,14 @@
+//! Pages: each a sentence made of components.
+
+pub mod administration;
+pub mod api_tokens;
+pub mod audit;
+pub mod enrollment_keys;
+pub mod host;
+pub mod host_edit;
+pub mod login;
+pub mod metrics;
+pub mod not_found;
+pub mod overview;
+pub mod password;
+pub mod users;

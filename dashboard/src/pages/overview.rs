@@ -1,0 +1,187 @@
+//! Every host at a glance, the worst first.
+
+use infra_watch_client::types::{Columns, Host, HostStatus, Role};
+use web_sys::HtmlInputElement;
+use yew::prelude::*;
+use yew_router::prelude::*;
+
+use crate::api::use_role;
+use crate::components::empty::Empty;
+use crate::components::fleet_table::{FleetTable, Histories};
+use crate::components::icon::{Glyph, icon};
+use crate::components::secret::Copy;
+use crate::components::status::{self, status_shape};
+use crate::fleet::{self, Column, Counts, Filter, Sort};
+use crate::format;
+use crate::hooks::clock;
+use crate::hooks::polled::use_polled;
+use crate::hooks::query::{Query, use_query};
+use crate::loaded::Shared;
+use crate::route::Route;
+
+/// How often the fleet is asked for.
+const FLEET_SECONDS: u32 = 5;
+/// How often the small charts are asked for.
+const HISTORY_SECONDS: u32 = 60;
+/// What the small charts show.
+const HISTORY_SPAN_SECONDS: i64 = 3600;
+/// The width of a bucket of the small charts.
+const HISTORY_STEP_SECONDS: i64 = 120;
+
+/// The fleet in one line, then the table.
+#[component]
+pub fn Overview() -> Html {
+    let query = use_query();
+    let fleet = use_polled((), Some(FLEET_SECONDS), |api, ()| async move {
+        api.hosts().await
+    });
+    let histories = use_polled((), Some(HISTORY_SECONDS), |api, ()| async move {
+        let now = clock::read().timestamp() / HISTORY_STEP_SECONDS * HISTORY_STEP_SECONDS;
+        let answer = api
+            .fleet_trends(
+                "cpu_usage_percent",
+                now - HISTORY_SPAN_SECONDS,
+                now,
+                HISTORY_STEP_SECONDS,
+            )
+            .await;
+        answer.map(by_host)
+    });
+    let histories = histories.data().cloned();
+    html! {
+        <>
+            <h1 class="visually-hidden">{ "Overview" }</h1>
+            { fleet.show(skeleton, |hosts| if hosts.is_empty() { html! { <FirstSteps /> } } else { filled(&query, hosts, histories) }) }
+        </>
+    }
+}
+
+fn filled(query: &Query, hosts: &Shared<Vec<Host>>, histories: Option<Shared<Histories>>) -> Html {
+    let status = query
+        .get("status")
+        .and_then(|name| name.parse::<HostStatus>().ok());
+    let text = query.get("q").unwrap_or_default().to_owned();
+    let sort = Sort::parse(query.get("sort"));
+    let filter = Filter {
+        status,
+        text: text.clone(),
+    };
+    let places = fleet::arrange(hosts, &filter, sort);
+    let on_sort = {
+        let query = query.clone();
+        Callback::from(move |column: Column| {
+            query.replace([("sort", sort.pressed(column).query())]);
+        })
+    };
+    let shown = places.len();
+    html! {
+        <>
+            <Strip counts={Counts::of(hosts)} total={hosts.len()} chosen={status} {text} query={query.clone()} />
+            if shown == 0 {
+                <Empty glyph={Glyph::Search} title="No host matches.">{ clear(query) }</Empty>
+            } else {
+                <div class="card table-card"><FleetTable hosts={hosts.clone()} {places} {histories} {sort} {on_sort} /></div>
+                <p class="table-foot muted" role="status">{ if shown == hosts.len() { format::count(shown, "host") } else { format!("{shown} of {}", format::count(hosts.len(), "host")) } }</p>
+            }
+        </>
+    }
+}
+
+fn clear(query: &Query) -> Html {
+    let query = query.clone();
+    html! { <button type="button" class="button" onclick={move |_| query.replace([("status", None), ("q", None)])}>{ "Show all hosts" }</button> }
+}
+
+#[derive(PartialEq, Properties)]
+struct StripProps {
+    counts: Counts,
+    total: usize,
+    chosen: Option<HostStatus>,
+    text: String,
+    query: Query,
+}
+
+/// The fleet in one line; each number is a filter.
+#[component]
+fn Strip(props: &StripProps) -> Html {
+    let choose = |status: Option<HostStatus>| {
+        let query = props.query.clone();
+        move |_: MouseEvent| {
+            query.replace([(
+                "status",
+                status.map(|status| status::name(status).to_owned()),
+            )]);
+        }
+    };
+    let tile = |status: HostStatus| {
+        let is_chosen = props.chosen == Some(status);
+        let count = props.counts.get(status);
+        html! {
+            <button type="button" class={classes!("tile", format!("tile-{}", status::name(status)), (count == 0).then_some("tile-zero"))}
+                aria-pressed={is_chosen.to_string()} onclick={choose((!is_chosen).then_some(status))}>
+                { status_shape(status) }<span class="tile-count">{ count }</span><span class="tile-name">{ status::name(status) }</span>
+            </button>
+        }
+    };
+    let search = {
+        let query = props.query.clone();
+        move |event: InputEvent| {
+            if let Some(input) = event.target_dyn_into::<HtmlInputElement>() {
+                query.replace([("q", Some(input.value()))]);
+            }
+        }
+    };
+    html! {
+        <div class="strip">
+            <div class="tiles" role="group" aria-label="Hosts by status">
+                <button type="button" class="tile" aria-pressed={props.chosen.is_none().to_string()} onclick={choose(None)}>
+                    <span class="tile-count">{ props.total }</span><span class="tile-name">{ if props.total == 1 { "host" } else { "hosts" } }</span>
+                </button>
+                { for [HostStatus::Up, HostStatus::Late, HostStatus::Down, HostStatus::Pending].map(tile) }
+            </div>
+            <label class="filter">
+                { icon(Glyph::Search) }
+                <span class="visually-hidden">{ "Filter hosts" }</span>
+                <input type="search" value={props.text.clone()} oninput={search} placeholder="Filter by name, label, system, address" spellcheck="false" autocomplete="off" />
+            </label>
+        </div>
+    }
+}
+
+/// What to do when there is no host yet.
+#[component]
+fn FirstSteps() -> Html {
+    let role = use_role();
+    let origin = web_sys::window()
+        .and_then(|window| window.location().origin().ok())
+        .unwrap_or_default();
+    html! {
+        <Empty glyph={Glyph::Machine} title="No host reports yet.">
+            if role == Role::Admin {
+                <p class="muted">{ "Make an enrolment key, then start the agent on a machine:" }</p>
+                <Copy label="Command line" value={format!("infra-watch-agent run --server {origin} --enrollment-key KEY")} />
+                <Link<Route> to={Route::EnrollmentKeys} classes="button button-primary">{ "Enrolment keys" }</Link<Route>>
+            } else {
+                <p class="muted">{ "An administrator enrols machines; they appear here by themselves." }</p>
+            }
+        </Empty>
+    }
+}
+
+/// The layout with nothing in it yet.
+fn skeleton() -> Html {
+    html! {
+        <>
+            <div class="strip"><div class="tiles">{ for (0..5).map(|_| html! { <span class="skeleton skeleton-tile"></span> }) }</div></div>
+            <div class="card table-card">{ for (0..10).map(|_| html! { <div class="skeleton-row"><span class="skeleton"></span><span class="skeleton"></span><span class="skeleton"></span><span class="skeleton"></span></div> }) }</div>
+        </>
+    }
+}
+
+fn by_host(columns: Columns) -> Histories {
+    columns
+        .series
+        .into_iter()
+        .filter_map(|column| Some((column.host_id?, column.values)))
+        .collect()
+}

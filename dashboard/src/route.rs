@@ -1,0 +1,53 @@
+//! Every address of the dashboard.
+
+use uuid::Uuid;
+use yew_router::prelude::*;
+
+/// A place one can be; filters, range and tab stand in its query.
+#[derive(Clone, Debug, PartialEq, Routable)]
+pub enum Route {
+    /// Every host at a glance.
+    #[at("/")]
+    Overview,
+    /// One host.
+    #[at("/hosts/:host_id")]
+    Host {
+        /// The host.
+        host_id: Uuid,
+    },
+    /// Who may log in.
+    #[at("/administration/users")]
+    Users,
+    /// With which agents join.
+    #[at("/administration/enrollment-keys")]
+    EnrollmentKeys,
+    /// Who did what.
+    #[at("/administration/audit")]
+    Audit,
+    /// One's own tokens for programs.
+    #[at("/api-tokens")]
+    ApiTokens,
+    /// The login form, for those who ask for it by name.
+    #[at("/login")]
+    Login,
+    /// Anything else.
+    #[not_found]
+    #[at("/404")]
+    NotFound,
+}
+
+impl Route {
+    /// What the browser's tab says.
+    pub fn title(&self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Host { .. } => "Host",
+            Self::Users => "Users",
+            Self::EnrollmentKeys => "Enrolment keys",
+            Self::Audit => "Audit log",
+            Self::ApiTokens => "API tokens",
+            Self::Login => "Log in",
+            Self::NotFound => "Not found",
+        }
+    }
+}
