@@ -1,4 +1,4 @@
-//! Settings: flags, environment, file, defaults, in that order of strength, into one checked [`Config`].
+//! Settings: flags, environment, file, defaults, in that order of strength, into one checked [`CommandLine`].
 //!
 //! Each setting is defined once, as an argument of [`ServeArguments`]. The file is TOML; its keys are the names of the flags
 //! with underscores. Nothing else reads the environment.
@@ -172,7 +172,7 @@ pub struct ServeArguments {
 /// Which backend or store `user` works on.
 #[derive(Debug, Args)]
 pub struct UserArguments {
-    /// A running backend to go through, such as https://watch.example.
+    /// A running backend to go through, such as `https://watch.example`.
     #[arg(long, env = "INFRA_WATCH_SERVER", value_name = "URL", global = true)]
     pub server: Option<String>,
     /// An admin's API token for it.

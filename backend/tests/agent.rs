@@ -1,4 +1,5 @@
 //! The real agent against a real backend: through kills of either, every second is measured and kept once.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/process.rs"]
 mod process;

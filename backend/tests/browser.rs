@@ -1,4 +1,5 @@
 //! The dashboard in a real browser, over a real backend with a real agent.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/browser.rs"]
 mod browser;

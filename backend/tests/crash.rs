@@ -1,4 +1,5 @@
 //! The backend killed again and again under load: what was acknowledged is there, once, with its value.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/process.rs"]
 mod process;

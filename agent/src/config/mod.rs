@@ -66,7 +66,7 @@ pub enum ConfigError {
 #[derive(Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Address of the backend, such as https://watch.example.org
+    /// Address of the backend, such as `https://watch.example.org`
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// Key under which this host enrols; better given as a file, where other users cannot see it

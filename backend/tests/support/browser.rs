@@ -1,4 +1,5 @@
 //! A headless browser, driven over WebDriver by Debian's chromium-driver.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -207,12 +208,14 @@ impl Browser {
         .await;
     }
 
-    /// The size of the page, in its own pixels.
+    /// The size of the page, in its own pixels; without scroll bars, which differ from system to system.
     pub async fn size(&self, width: u32, height: u32, is_phone: bool) {
         let metrics = json!({
             "width": width, "height": height, "mobile": is_phone, "deviceScaleFactor": if is_phone { 2 } else { 1 },
         });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
+        self.devtools("Emulation.setScrollbarsHidden", json!({ "hidden": true }))
             .await;
     }
 
@@ -226,7 +229,7 @@ impl Browser {
         let script = format!(
             "{axe}; const done = arguments[arguments.length - 1];
              axe.run(document, {{ resultTypes: ['violations'] }}).then(
-                 result => done(result.violations
+                 result => done(result.passes.length === 0 ? ['axe found nothing to check'] : result.violations
                      .filter(found => ['serious', 'critical'].includes(found.impact))
                      .map(found => `${{found.id}}: ${{found.nodes.map(node => node.html).join(' | ')}}`)),
                  error => done([`axe failed: ${{error}}`]))"

@@ -1,5 +1,6 @@
 //! The real binaries as processes on 127.0.0.1, ended with the test.
 #![expect(dead_code, reason = "each test binary uses its part")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::File;
 use std::future::Future;
@@ -252,8 +253,8 @@ impl Site {
             .get_samples()
             .host_id(host_id)
             .metric(vec![metric.parse().unwrap()])
-            .from("0".parse::<types::GetSamplesFrom>().unwrap())
-            .to("9999999999".parse::<types::GetSamplesTo>().unwrap())
+            .from("0")
+            .to("9999999999")
             .send()
             .await
             .unwrap()

@@ -1,0 +1,56 @@
+# The door. `make help` lists what it opens.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# What the dashboard is made of: it is built again only when one of these is newer.
+DASHBOARD := dashboard/dist/index.html
+DASHBOARD_SOURCES := $(shell find dashboard/src dashboard/styles dashboard/assets openapi/src xtask/src -type f) \
+	$(wildcard dashboard/index.html dashboard/*.json dashboard/Cargo.toml openapi/*.json openapi/build.rs Cargo.lock)
+
+.PHONY: help run build agent-static test check openapi dashboard screenshots bench clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build everything, then watch this machine: backend and agent until Ctrl-C
+	@scripts/need.sh build port
+	@$(MAKE) build
+	@scripts/run.sh
+
+build: $(DASHBOARD) ## target/release/infra-watch, the dashboard inside, and target/release/infra-watch-agent
+	@scripts/step.sh "backend and agent, release" \
+		cargo build --release --locked --package infra-watch --package infra-watch-agent
+
+test: $(DASHBOARD) ## every test, in the browser too
+	@scripts/need.sh build test
+	@scripts/test.sh
+
+check: ## format, lints, documentation, dependencies, and that openapi.json is not stale
+	@scripts/need.sh build check
+	@scripts/check.sh
+
+agent-static: ## static agents for x86_64 and aarch64 in target/<target>/agent (needs musl-tools, gcc-aarch64-linux-gnu)
+	@scripts/agent-static.sh
+
+openapi: ## write openapi/openapi.json anew from the code
+	@scripts/openapi.sh
+
+dashboard: $(DASHBOARD) ## dashboard/dist, from which the backend is built
+
+$(DASHBOARD): $(DASHBOARD_SOURCES)
+	@scripts/need.sh build
+	@scripts/step.sh "dashboard" cargo xtask dashboard
+
+screenshots: $(DASHBOARD) ## docs/screenshots, of a backend with made-up hosts
+	@scripts/need.sh build test
+	@scripts/screenshots.sh
+
+bench: $(DASHBOARD) ## what things cost: encoding, parsing, posts end to end, the agent
+	@scripts/need.sh build
+	@scripts/bench.sh
+
+clean: ## remove everything that was built; ./data stays
+	cargo clean
+	rm -rf dashboard/dist dashboard/node_modules

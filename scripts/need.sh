@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Names each missing tool with the line that installs it, and installs what it may: need.sh build|port|test|check…
+set -euo pipefail
+cd "$(dirname "$0")/.."
+missing=0
+
+lacks() { ! command -v "$1" >/dev/null 2>&1; }
+
+# need COMMAND WHAT HOW: WHAT is missing when COMMAND is; HOW installs it.
+need() {
+    if lacks "$1"; then
+        printf 'missing: %s\n    install it with: %s\n' "$2" "$3" >&2
+        missing=1
+    fi
+}
+
+end_if_missing() { ((missing == 0)) || exit 1; }
+
+build() {
+    need cargo "Rust (cargo)" "curl https://sh.rustup.rs -sSf | sh"
+    need cc "a C compiler (cc)" "sudo apt-get install gcc libc6-dev"
+    need node "Node.js (node)" "sudo apt-get install nodejs"
+    need npm "npm" "sudo apt-get install npm"
+    end_if_missing
+    local target=wasm32-unknown-unknown
+    if [[ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]]; then
+        need rustup "Rust's target $target" "your system's package of Rust for $target, or rustup: curl https://sh.rustup.rs -sSf | sh"
+        end_if_missing
+        rustup target add "$target"
+    fi
+}
+
+port() {
+    local listen=${INFRA_WATCH_LISTEN:-127.0.0.1:7420}
+    if (exec 3<>"/dev/tcp/${listen%:*}/${listen##*:}") 2>/dev/null; then
+        printf '%s is in use: end what listens there, or choose another: INFRA_WATCH_LISTEN=127.0.0.1:7430 make run\n' "$listen" >&2
+        exit 1
+    fi
+}
+
+# Debian's packages for the tests: installed by root, asked for otherwise.
+test_tools() {
+    local packages=()
+    if lacks chromium; then packages+=(chromium); fi
+    if lacks chromedriver; then packages+=(chromium-driver); fi
+    if lacks python3 || ! python3 -c 'import ensurepip' 2>/dev/null; then packages+=(python3-venv); fi
+    if ((${#packages[@]} == 0)); then return; fi
+    if [[ $(id -u) != 0 ]] || lacks apt-get; then
+        printf 'missing for the tests: %s\n    install with: sudo apt-get install %s\n' "${packages[*]}" "${packages[*]}" >&2
+        exit 1
+    fi
+    apt-get update
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"
+}
+
+# The tester of the document, in an environment of its own.
+schemathesis() {
+    local venv=target/schemathesis wanted=backend/tests/schemathesis/requirements.txt
+    if cmp --silent "$wanted" "$venv/installed.txt"; then return; fi
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
+    cp "$wanted" "$venv/installed.txt"
+}
+
+check_tools() {
+    if lacks cargo-deny; then cargo install cargo-deny --version 0.20.2 --locked; fi
+}
+
+for what in "$@"; do
+    case $what in
+        build) build ;;
+        port) port ;;
+        test) test_tools && schemathesis ;;
+        check) check_tools ;;
+        *) echo "usage: need.sh build|port|test|check…" >&2 && exit 2 ;;
+    esac
+done
