@@ -341,6 +341,7 @@ async fn the_audit_log_says_who_did_what_page_by_page() {
     let admin = backend.client("admin").await;
     login(&backend, "viewer", "wrong password").await;
     login(&backend, "my secret password", "typed into the wrong field").await;
+    backend.clock.advance(1);
     backend.enroll("web-1").await;
     let (mut actions, mut cursor) = (Vec::new(), None::<String>);
     loop {
