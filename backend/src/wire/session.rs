@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::scalar::Text;
-use super::user::{Password, Role};
+use super::user::{NewPassword, Password, Role};
 use crate::domain;
 
 /// Name and password.
@@ -69,5 +69,5 @@ pub struct ChangePassword {
     /// The password as it is.
     pub current_password: Password,
     /// 8 to 128 characters, none of the commonest.
-    pub new_password: Password,
+    pub new_password: NewPassword,
 }

@@ -7,9 +7,12 @@ use uuid::Uuid;
 
 use super::scalar::{Text, Username};
 use crate::domain;
+use crate::domain::user::{PASSWORD_MAX_CHARS, PASSWORD_MIN_CHARS};
 
-/// A password as it comes in; the domain says which ones are accepted for an account.
+/// A password as it is typed to log in.
 pub type Password = Text<1, 128>;
+/// A password for an account; the domain also refuses the commonest.
+pub type NewPassword = Text<PASSWORD_MIN_CHARS, PASSWORD_MAX_CHARS>;
 
 /// What a person may do: viewer < operator < admin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
@@ -79,7 +82,7 @@ pub struct CreateUser {
     /// Name, unique without regard to case.
     pub username: Username,
     /// 8 to 128 characters, none of the commonest.
-    pub password: Password,
+    pub password: NewPassword,
     /// What the user may do.
     pub role: Role,
     /// A disabled user cannot log in.
@@ -97,7 +100,7 @@ pub struct UpdateUser {
     pub username: Option<Username>,
     /// Another password; ends the user's sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<Password>,
+    pub password: Option<NewPassword>,
     /// Another role; ends the user's sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
