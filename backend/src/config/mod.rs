@@ -3,259 +3,16 @@
 //! Each setting is defined once, as an argument of [`ServeArguments`]. The file is TOML; its keys are the names of the flags
 //! with underscores. Nothing else reads the environment.
 
+mod arguments;
+
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::parser::ValueSource;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use ipnet::IpNet;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use thiserror::Error;
 
-use crate::domain::role::Role;
-use crate::telemetry::LogFormat;
-
-/// Watches VMs: telemetry, configuration snapshots, drift and alerts in one binary.
-#[derive(Debug, Parser)]
-#[command(name = "infra-watch", version, max_term_width = 100)]
-pub struct CommandLine {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: Command,
-}
-
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Serve the API and the dashboard.
-    Serve(Box<ServeArguments>),
-    /// Print the published OpenAPI document.
-    Openapi,
-    /// Manage users: through the running backend when --server is given, else on the stopped store.
-    User(UserArguments),
-    /// Ask a running backend whether it is ready; exits with 1 when it is not.
-    Health(HealthArguments),
-    /// Settings.
-    Config {
-        /// What about them.
-        #[command(subcommand)]
-        command: ConfigCommand,
-    },
-}
-
-/// Settings of `serve`. Each is a flag, an environment variable and a key of the file, in that order of strength.
-#[derive(Clone, Debug, Args)]
-pub struct ServeArguments {
-    /// File with settings, in TOML.
-    #[arg(long, env = "INFRA_WATCH_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Address and port to listen on.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_LISTEN",
-        default_value = "127.0.0.1:7420",
-        value_name = "ADDRESS"
-    )]
-    pub listen: SocketAddr,
-    /// Directory for everything that is kept.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_DATA_DIR",
-        default_value = "./data",
-        value_name = "DIR"
-    )]
-    pub data_dir: PathBuf,
-    /// Address under which people reach the dashboard; an https one keeps cookies to TLS.
-    #[arg(long, env = "INFRA_WATCH_PUBLIC_URL", value_name = "URL")]
-    pub public_url: Option<String>,
-    /// Networks of proxies whose X-Forwarded-For is believed, separated by commas.
-    #[arg(long, env = "INFRA_WATCH_TRUSTED_PROXIES", value_delimiter = ',', num_args = 1.., value_name = "CIDR")]
-    pub trusted_proxies: Vec<IpNet>,
-    /// Certificate chain in PEM; with --tls-key the listener speaks TLS. Read again when it changes.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_TLS_CERT",
-        value_name = "FILE",
-        requires = "tls_key"
-    )]
-    pub tls_cert: Option<PathBuf>,
-    /// Private key in PEM.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_TLS_KEY",
-        value_name = "FILE",
-        requires = "tls_cert"
-    )]
-    pub tls_key: Option<PathBuf>,
-    /// Name of the first admin; counts at the first start only.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_ADMIN_USERNAME",
-        default_value = "admin",
-        value_name = "NAME"
-    )]
-    pub admin_username: String,
-    /// Password of the first admin; without one it is made and printed once. Counts at the first start only.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_ADMIN_PASSWORD",
-        hide_env_values = true,
-        value_name = "PASSWORD"
-    )]
-    pub admin_password: Option<String>,
-    /// File with the password of the first admin.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_ADMIN_PASSWORD_FILE",
-        value_name = "FILE",
-        conflicts_with = "admin_password"
-    )]
-    pub admin_password_file: Option<PathBuf>,
-    /// A ready enrolment key, at least 16 characters.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_ENROLLMENT_KEY",
-        hide_env_values = true,
-        value_name = "KEY"
-    )]
-    pub enrollment_key: Option<String>,
-    /// File with a ready enrolment key.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_ENROLLMENT_KEY_FILE",
-        value_name = "FILE",
-        conflicts_with = "enrollment_key"
-    )]
-    pub enrollment_key_file: Option<PathBuf>,
-    /// Key that signs tokens, at least 32 bytes; else one is made and kept in the data directory.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_JWT_SECRET",
-        hide_env_values = true,
-        value_name = "SECRET"
-    )]
-    pub jwt_secret: Option<String>,
-    /// File with the key that signs tokens.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_JWT_SECRET_FILE",
-        value_name = "FILE",
-        conflicts_with = "jwt_secret"
-    )]
-    pub jwt_secret_file: Option<PathBuf>,
-    /// Least time between two commits of measurements: posts in between are written together.
-    #[arg(long, env = "INFRA_WATCH_GROUP_COMMIT_INTERVAL", default_value = "100ms", value_parser = parse_duration, value_name = "DURATION")]
-    pub group_commit_interval: Duration,
-    /// After the signal to stop, go on accepting for so long, so that load balancers see it.
-    #[arg(long, env = "INFRA_WATCH_DRAIN", default_value = "2s", value_parser = parse_duration, value_name = "DURATION")]
-    pub drain: Duration,
-    /// How log lines look.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_LOG_FORMAT",
-        default_value = "text",
-        value_enum,
-        value_name = "FORMAT"
-    )]
-    pub log_format: LogFormat,
-    /// Which log lines are written: error, warn, info, debug, trace, or targets with levels.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_LOG",
-        default_value = "info,tokio_cron_scheduler=warn",
-        value_name = "FILTER"
-    )]
-    pub log: String,
-}
-
-/// Which backend or store `user` works on.
-#[derive(Debug, Args)]
-pub struct UserArguments {
-    /// A running backend to go through, such as `https://watch.example`.
-    #[arg(long, env = "INFRA_WATCH_SERVER", value_name = "URL", global = true)]
-    pub server: Option<String>,
-    /// An admin's API token for it.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN",
-        global = true
-    )]
-    pub token: Option<String>,
-    /// File with an admin's API token.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_TOKEN_FILE",
-        value_name = "FILE",
-        global = true
-    )]
-    pub token_file: Option<PathBuf>,
-    /// Directory of the stopped store.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_DATA_DIR",
-        default_value = "./data",
-        value_name = "DIR",
-        global = true
-    )]
-    pub data_dir: PathBuf,
-    /// What to do.
-    #[command(subcommand)]
-    pub command: UserCommand,
-}
-
-/// What to do with users.
-#[derive(Debug, Subcommand)]
-pub enum UserCommand {
-    /// Make a user. Without --password-file the password is read from standard input.
-    Add {
-        /// The new user's name.
-        username: String,
-        /// viewer, operator or admin.
-        #[arg(long, default_value = "viewer")]
-        role: Role,
-        /// File with the password.
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
-    },
-    /// Give a user another password and end its sessions. Without --password-file it is read from standard input.
-    SetPassword {
-        /// The user's name.
-        username: String,
-        /// File with the password.
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
-    },
-    /// List users with their roles.
-    List,
-}
-
-/// Which backend `health` asks.
-#[derive(Debug, Args)]
-pub struct HealthArguments {
-    /// The backend's address.
-    #[arg(
-        long,
-        env = "INFRA_WATCH_SERVER",
-        default_value = "http://127.0.0.1:7420",
-        value_name = "URL"
-    )]
-    pub server: String,
-}
-
-/// What about settings.
-#[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
-    /// Print a file with every setting at its default.
-    Default,
-    /// Check a file and say what is wrong with it.
-    Check {
-        /// The file.
-        file: PathBuf,
-    },
-}
+pub use self::arguments::*;
 
 /// Why settings cannot be used.
 #[derive(Debug, Error)]
@@ -306,36 +63,6 @@ pub enum ConfigError {
     /// An empty file where a secret should be.
     #[error("{0} is empty")]
     EmptySecret(PathBuf),
-}
-
-/// Parses a duration such as `100ms`, `30s`, `5m`, `12h` or `15d`.
-///
-/// # Errors
-/// In words, when it is not one.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => {
-            return Err(
-                "a duration is a whole number and ms, s, m, h or d, such as 30s".to_owned(),
-            );
-        }
-    };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "a duration begins with a whole number, such as 30s".to_owned())?;
-    number
-        .checked_mul(milliseconds)
-        .map(Duration::from_millis)
-        .ok_or_else(|| "the duration is too long".to_owned())
 }
 
 /// Parses the command line, with the environment and, for `serve`, the file behind it.
@@ -526,6 +253,7 @@ pub fn secret(
 mod tests {
     use super::*;
     use std::io::Write as _;
+    use std::time::Duration;
 
     fn serve(arguments: &[&str]) -> Result<ServeArguments, ConfigError> {
         let arguments = ["infra-watch", "serve"]
