@@ -1,10 +1,11 @@
 //! What one report costs on its way in: parsing, encoding for the log, the head in memory, decoding at replay.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use infra_watch::domain::report::{Point, SeriesKey};
-use infra_watch::store::chunk;
+use infra_watch::store::frame;
 use infra_watch::store::head::HostHead;
 use infra_watch::wire::report::Report;
 use serde_json::{Value, json};
@@ -73,13 +74,13 @@ fn log(criterion: &mut Criterion) {
         let mut out = Vec::new();
         bencher.iter(|| {
             out.clear();
-            chunk::encode(&mut out, 7, START, &numbers, black_box(&one));
+            frame::encode(&mut out, 7, START, &numbers, black_box(&one));
             out.len()
         });
     });
     let mut replayed = Vec::new();
     for row in &many {
-        chunk::encode(
+        frame::encode(
             &mut replayed,
             7,
             row.at,
@@ -89,7 +90,7 @@ fn log(criterion: &mut Criterion) {
     }
     group.throughput(Throughput::Elements(many.len() as u64 * u64::from(SERIES)));
     group.bench_function("decode an hour", |bencher| {
-        bencher.iter(|| chunk::decode(black_box(&replayed), |frame| drop(black_box(frame))));
+        bencher.iter(|| frame::decode(black_box(&replayed), |frame| drop(black_box(frame))));
     });
     group.finish();
 }
@@ -99,10 +100,10 @@ fn head(criterion: &mut Criterion) {
     let empty = || {
         let mut head = HostHead::default();
         for number in 0..SERIES {
-            head.add_series(SeriesKey {
+            head.add_series(Arc::new(SeriesKey {
                 metric: format!("gauge_{number}"),
                 instance: None,
-            });
+            }));
         }
         head
     };
@@ -111,7 +112,7 @@ fn head(criterion: &mut Criterion) {
     group.bench_function("insert an hour", |bencher| {
         let insert = |mut head: HostHead| {
             for row in &many {
-                head.insert(&numbers, row);
+                head.insert(&numbers, row, None);
             }
             head
         };

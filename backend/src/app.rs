@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::session::LoginLimiter;
+use crate::domain::tier::Retention;
+use crate::flows::job::JobBoard;
 use crate::flows::password::Passwords;
 use crate::flows::token::Tokens;
 use crate::store::Store;
@@ -21,6 +23,24 @@ const BODY_BYTES: usize = 256 * 1024 * 1024;
 const QUERIES_AT_A_TIME: usize = 8;
 /// The cron table shows a sign of life every 10 s; silent for so long it is not running, in seconds.
 const JOBS_SILENT_SECONDS: i64 = 60;
+
+/// For how long things are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Measurements, tier by tier.
+    pub series: Retention,
+    /// Entries of the audit log.
+    pub audit: TimeDelta,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            series: Retention::default(),
+            audit: TimeDelta::days(365),
+        }
+    }
+}
 
 /// The application: what is kept, what time it is, and the keys to both.
 pub struct App {
@@ -44,6 +64,10 @@ pub struct App {
     pub queries: Arc<Semaphore>,
     /// When the cron table last showed a sign of life, Unix seconds; 0 when there is none, as in tests.
     pub jobs_alive_at: AtomicI64,
+    /// For how long things are kept.
+    pub retention: Keep,
+    /// How the jobs run.
+    pub jobs: JobBoard,
     /// Cancelled when the backend begins to stop.
     pub stopping: CancellationToken,
 }
@@ -58,7 +82,7 @@ impl App {
             .iter()
             .map(|host| host.number)
             .collect();
-        store.series.retain(&hosts);
+        store.series.retain_hosts(&hosts);
         let listening_since = clock.now();
         Self {
             store,
@@ -71,6 +95,8 @@ impl App {
             body_bytes: Arc::new(Semaphore::new(BODY_BYTES)),
             queries: Arc::new(Semaphore::new(QUERIES_AT_A_TIME)),
             jobs_alive_at: AtomicI64::new(0),
+            retention: Keep::default(),
+            jobs: JobBoard::default(),
             stopping: CancellationToken::new(),
         }
     }

@@ -4,7 +4,8 @@ use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+    TextEncoder,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -56,6 +57,20 @@ pub struct Metrics {
     pub http_requests: IntCounterVec,
     /// Seconds from a request's head to its answer's head, by method.
     pub http_seconds: HistogramVec,
+    /// Bytes on disk, by tier, and of the files in all (`files`).
+    pub store_bytes: GaugeVec,
+    /// Values that are kept, by tier, and those not sealed yet (`unsealed`).
+    pub store_points: GaugeVec,
+    /// Bytes on the disk, by `free` and `total`.
+    pub disk_bytes: GaugeVec,
+    /// What is watched, by `hosts` and `series`.
+    pub watched: GaugeVec,
+    /// Runs of jobs, by job and outcome (`succeeded`, `failed`).
+    pub job_runs: GaugeVec,
+    /// When the last run of a job began, Unix seconds.
+    pub job_last_run: GaugeVec,
+    /// How long the last run of a job took.
+    pub job_last_seconds: GaugeVec,
 }
 
 impl Default for Metrics {
@@ -103,6 +118,48 @@ impl Metrics {
                 &["method", "status"],
             ),
             http_seconds: seconds(&registry),
+            store_bytes: gauges(
+                &registry,
+                "infra_watch_store_bytes",
+                "Bytes on disk by tier; files in all.",
+                &["tier"],
+            ),
+            store_points: gauges(
+                &registry,
+                "infra_watch_store_points",
+                "Values that are kept, by tier; unsealed ones are in log and memory.",
+                &["tier"],
+            ),
+            disk_bytes: gauges(
+                &registry,
+                "infra_watch_disk_bytes",
+                "Bytes on the disk under the store, free and total.",
+                &["state"],
+            ),
+            watched: gauges(
+                &registry,
+                "infra_watch_watched",
+                "Hosts and series.",
+                &["kind"],
+            ),
+            job_runs: gauges(
+                &registry,
+                "infra_watch_job_runs_total",
+                "Runs of jobs since the start, by outcome.",
+                &["job", "outcome"],
+            ),
+            job_last_run: gauges(
+                &registry,
+                "infra_watch_job_last_run_timestamp_seconds",
+                "When the last run of a job began.",
+                &["job"],
+            ),
+            job_last_seconds: gauges(
+                &registry,
+                "infra_watch_job_last_run_seconds",
+                "How long the last run of a job took.",
+                &["job"],
+            ),
             registry,
         }
     }
@@ -134,6 +191,18 @@ fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Int
         IntCounterVec::new(Opts::new(name, help), labels).unwrap_or_else(|error| malformed(&error));
     drop(registry.register(Box::new(counters.clone())));
     counters
+}
+
+/// Sets one of several gauges.
+pub fn set(gauges: &GaugeVec, labels: &[&str], value: f64) {
+    gauges.with_label_values(labels).set(value);
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    let gauges =
+        GaugeVec::new(Opts::new(name, help), labels).unwrap_or_else(|error| malformed(&error));
+    drop(registry.register(Box::new(gauges.clone())));
+    gauges
 }
 
 fn seconds(registry: &Registry) -> HistogramVec {

@@ -41,6 +41,8 @@ const TABLE: &[(&str, Access)] = &[
     ("create_api_token", Viewer),
     ("delete_api_token", Viewer),
     ("list_audit_entries", Admin),
+    ("get_system", Admin),
+    ("run_job", Admin),
     ("list_enrollment_keys", Admin),
     ("create_enrollment_key", Admin),
     ("delete_enrollment_key", Admin),

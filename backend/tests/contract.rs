@@ -48,6 +48,8 @@ fn it_has_every_call_of_the_contract() {
         "POST /api-tokens",
         "DELETE /api-tokens/{token_id}",
         "GET /audit",
+        "GET /system",
+        "POST /system/jobs/{name}/run",
         "GET /enrollment-keys",
         "POST /enrollment-keys",
         "DELETE /enrollment-keys/{key_id}",

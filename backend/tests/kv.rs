@@ -5,7 +5,7 @@
 mod disk;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use bytes::Bytes;
 use disk::{Disk, Mood};
 use infra_watch::store::OpenError;
 use infra_watch::store::kv::{
-    Batch, Class, Direction, Key, Kv, KvError, KvFuture, Operation, Precondition, Table,
-    TableStats, prefix_range, scan_all,
+    Batch, Class, Direction, DiskSpace, Key, Kv, KvError, KvFuture, Operation, Packing,
+    Precondition, Read, Table, TableStats, Visitor, prefix_range, scan_all,
 };
 use infra_watch::store::migration::{self, Migration};
 use infra_watch::store::redb::RedbKv;
@@ -117,6 +117,32 @@ impl Kv for MemoryKv {
         Box::pin(async move { Ok(stats) })
     }
 
+    fn visit(&self, _class: Class, reads: &[Read], each: &mut Visitor<'_>) -> Result<(), KvError> {
+        for (index, Read { table, range }) in reads.iter().enumerate() {
+            for (key, value) in self.range(*table, range) {
+                if each(index, &key, &value).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn packing(&self) -> Packing {
+        Packing {
+            page_bytes: 4096,
+            entry_bytes: 0,
+        }
+    }
+
+    fn disk(&self) -> Option<DiskSpace> {
+        None
+    }
+
+    fn compact(&self, _least_free_percent: u64) -> KvFuture<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
     fn backup<'a>(&'a self, _to: &'a Path) -> KvFuture<'a, ()> {
         Box::pin(async { Ok(()) })
     }
@@ -205,6 +231,30 @@ async fn conforms(kv: Arc<dyn Kv>) {
         [None],
         "tables are apart"
     );
+
+    // Ranges are visited in the order in which they are asked for, and no further than wanted.
+    let read = |start: &str, end: &str| Read {
+        table: Table::Log,
+        range: start.as_bytes().to_vec()..end.as_bytes().to_vec(),
+    };
+    let visit = |reads: &[Read], limit: usize| {
+        let mut seen = Vec::new();
+        let mut each = |index: usize, key: &[u8], value: &[u8]| {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            seen.push(format!("{index} {}={}", text(key), text(value)));
+            if seen.len() < limit {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        };
+        kv.visit(Class::Series, reads, &mut each).unwrap();
+        seen
+    };
+    let reads = [read("c", "d"), read("z", "a"), read("a", "c")];
+    assert_eq!(visit(&reads, 9), ["0 c=3", "0 cc=33", "2 a=1", "2 b=2"]);
+    assert_eq!(visit(&reads, 3), ["0 c=3", "0 cc=33", "2 a=1"]);
+    assert!(visit(&[], 9).is_empty());
 
     // A batch is applied in order, whole, and over classes it is refused.
     let mut batch = Batch::new(Class::Series);

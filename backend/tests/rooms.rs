@@ -25,7 +25,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "store",
         may_name: &["domain"],
-        owns: &["redb", "zstd"],
+        owns: &["redb", "zstd", "pco", "rustix"],
     },
     Room {
         name: "flows",
@@ -34,7 +34,15 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "http",
-        may_name: &["flows", "wire", "domain", "app", "store", "tls"],
+        may_name: &[
+            "flows",
+            "wire",
+            "domain",
+            "app",
+            "store",
+            "telemetry",
+            "tls",
+        ],
         owns: &[
             "poem",
             "hyper",

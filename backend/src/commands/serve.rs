@@ -6,12 +6,13 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_cron_scheduler::JobSchedulerError;
 
-use crate::app::App;
+use crate::app::{App, Keep};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigError, ServeArguments, secret};
 use crate::flows::password::Passwords;
@@ -88,7 +89,20 @@ pub async fn run(settings: ServeArguments) -> Result<(), StartError> {
         (Some(certificate), Some(key)) => Some(TlsFiles::open(certificate, key)?),
         _ => None,
     };
-    let app = Arc::new(open_app(&settings).await?);
+    #[cfg(debug_assertions)]
+    if let Some((name, passes)) = settings
+        .fault_point
+        .as_ref()
+        .and_then(|point| point.split_once(':'))
+    {
+        crate::store::fault::arm(name, passes.parse().unwrap_or(1));
+    }
+    let mut app = open_app(&settings).await?;
+    app.retention = Keep {
+        series: settings.retention(),
+        audit: TimeDelta::from_std(settings.retention_audit).unwrap_or(TimeDelta::MAX),
+    };
+    let app = Arc::new(app);
     let admin_username: Username = settings
         .admin_username
         .parse()
@@ -152,6 +166,7 @@ pub async fn open_app(settings: &ServeArguments) -> Result<App, StartError> {
         &settings.data_dir,
         GroupCommit {
             interval: settings.group_commit_interval,
+            disk_reserve_bytes: settings.disk_reserve,
             ..GroupCommit::default()
         },
         configured,

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 
 use crate::domain::role::Role;
+use crate::domain::tier::Retention;
 use crate::telemetry::LogFormat;
 
 /// Watches VMs: telemetry, configuration snapshots, drift and alerts in one binary.
@@ -141,6 +142,25 @@ pub struct ServeArguments {
     /// Least time between two commits of measurements: posts in between are written together.
     #[arg(long, env = "INFRA_WATCH_GROUP_COMMIT_INTERVAL", default_value = "100ms", value_parser = parse_duration, value_name = "DURATION")]
     pub group_commit_interval: Duration,
+    /// How long every single measurement is kept: at least 9d, since agents bring up to a week late.
+    #[arg(long, env = "INFRA_WATCH_RETENTION_RAW", default_value = "30d", value_parser = parse_duration, value_name = "DURATION")]
+    pub retention_raw: Duration,
+    /// How long buckets of five minutes are kept: at least as long as single measurements.
+    #[arg(long, env = "INFRA_WATCH_RETENTION_FIVE_MINUTES", default_value = "90d", value_parser = parse_duration, value_name = "DURATION")]
+    pub retention_five_minutes: Duration,
+    /// How long buckets of an hour are kept: at least as long as those of five minutes.
+    #[arg(long, env = "INFRA_WATCH_RETENTION_HOUR", default_value = "730d", value_parser = parse_duration, value_name = "DURATION")]
+    pub retention_hour: Duration,
+    /// How long entries of the audit log are kept.
+    #[arg(long, env = "INFRA_WATCH_RETENTION_AUDIT", default_value = "365d", value_parser = parse_duration, value_name = "DURATION")]
+    pub retention_audit: Duration,
+    /// Reports are refused with 503 while less than this is free on the disk, such as 128MiB or 2GiB.
+    #[arg(long, env = "INFRA_WATCH_DISK_RESERVE", default_value = "128MiB", value_parser = parse_size, value_name = "SIZE")]
+    pub disk_reserve: u64,
+    /// Ends the process when a named point of the store is passed so often: NAME:PASSES. For tests.
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true, value_name = "NAME:PASSES")]
+    pub fault_point: Option<String>,
     /// After the signal to stop, go on accepting for so long, so that load balancers see it.
     #[arg(long, env = "INFRA_WATCH_DRAIN", default_value = "2s", value_parser = parse_duration, value_name = "DURATION")]
     pub drain: Duration,
@@ -161,6 +181,18 @@ pub struct ServeArguments {
         value_name = "FILTER"
     )]
     pub log: String,
+}
+
+impl ServeArguments {
+    /// How long measurements are kept.
+    pub fn retention(&self) -> Retention {
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        Retention {
+            raw_seconds: seconds(self.retention_raw),
+            five_minutes_seconds: seconds(self.retention_five_minutes),
+            hour_seconds: seconds(self.retention_hour),
+        }
+    }
 }
 
 /// Which backend or store `user` works on.
@@ -279,4 +311,27 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .checked_mul(milliseconds)
         .map(Duration::from_millis)
         .ok_or_else(|| "the duration is too long".to_owned())
+}
+
+/// Parses a size such as `64MiB` or `2GiB` into bytes.
+///
+/// # Errors
+/// In words, when it is not one.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err("a size is a whole number and KiB, MiB or GiB, such as 64MiB".to_owned()),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "a size begins with a whole number, such as 64MiB".to_owned())?;
+    number
+        .checked_mul(factor)
+        .ok_or_else(|| "the size is too large".to_owned())
 }

@@ -57,6 +57,9 @@ pub enum ConfigError {
         /// What is wrong.
         message: &'static str,
     },
+    /// Times of keeping that contradict each other.
+    #[error("{0}")]
+    Retention(&'static str),
     /// What clap says of flags, variables and values.
     #[error(transparent)]
     Arguments(#[from] clap::Error),
@@ -75,7 +78,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLin
     match &first.command {
         Command::Serve(serve) => match &serve.config {
             Some(path) => parse_with_file(&arguments, path),
-            None => Ok(first),
+            None => {
+                serve.retention().check().map_err(ConfigError::Retention)?;
+                Ok(first)
+            }
         },
         _ => Ok(first),
     }
@@ -139,6 +145,7 @@ fn parse_with_file(arguments: &[OsString], path: &Path) -> Result<CommandLine, C
     let parsed = CommandLine::from_arg_matches(&matches)?;
     if let Command::Serve(serve) = &parsed.command {
         check_pairs(serve, path)?;
+        serve.retention().check().map_err(ConfigError::Retention)?;
     }
     Ok(parsed)
 }
@@ -309,6 +316,10 @@ mod tests {
         check("[listen]\na = 1", "listen must be");
         check("listen = \"nowhere\"", "invalid value 'nowhere'");
         check("drain = \"soon\"", "whole number");
+        check("disk_reserve = \"lots\"", "such as 64MiB");
+        check("retention_raw = \"8d\"", "at least 9d");
+        check("retention_five_minutes = \"29d\"", "at least retention_raw");
+        check("retention_hour = \"1d\"", "at least retention_five_minutes");
         check("tls_cert = \"cert.pem\"", "go together");
         check(
             "jwt_secret = \"a\"\njwt_secret_file = \"b\"",
@@ -355,6 +366,17 @@ mod tests {
             "9999999999999999999d",
         ] {
             check(bad, None);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_checked_for_flags_too() {
+        assert!(serve(&["--retention-raw", "8d"]).is_err());
+        let settings = serve(&["--retention-raw", "10d", "--disk-reserve", "2GiB"]).unwrap();
+        assert_eq!(settings.retention().raw_seconds, 864_000);
+        assert_eq!(settings.disk_reserve, 2 << 30);
+        for bad in ["", "12", "MiB", "1MB", "99999999999GiB"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
         }
     }
 

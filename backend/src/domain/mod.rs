@@ -9,4 +9,5 @@ pub mod role;
 pub mod series;
 pub mod session;
 pub mod snapshot;
+pub mod tier;
 pub mod user;

@@ -42,7 +42,8 @@ impl Aggregate {
         }
     }
 
-    fn quantile(self) -> Option<f64> {
+    /// Which part of the values lies below, for the percentiles.
+    pub fn quantile(self) -> Option<f64> {
         match self {
             Self::P50 => Some(0.50),
             Self::P95 => Some(0.95),
@@ -109,6 +110,25 @@ impl Grid {
     }
 }
 
+/// Several points as one: what is kept of them where the points themselves are not read, or are gone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Summary {
+    /// How many points, at least one.
+    pub count: u64,
+    /// Their sum.
+    pub sum: f64,
+    /// The least.
+    pub min: f64,
+    /// The greatest.
+    pub max: f64,
+    /// The latest.
+    pub last: f64,
+    /// When that was, Unix seconds.
+    pub last_at: i64,
+    /// The 95th percentile, where it is kept: of an hour.
+    pub p95: Option<f64>,
+}
+
 #[derive(Clone, Debug)]
 struct Bucket {
     count: u64,
@@ -118,6 +138,7 @@ struct Bucket {
     last_at: i64,
     last: f64,
     values: Vec<f64>,
+    p95: Option<f64>,
 }
 
 const EMPTY: Bucket = Bucket {
@@ -128,6 +149,7 @@ const EMPTY: Bucket = Bucket {
     last_at: i64::MIN,
     last: 0.0,
     values: Vec::new(),
+    p95: None,
 };
 
 /// Gathers points into a grid, from one series or several.
@@ -175,6 +197,25 @@ impl Buckets {
         }
     }
 
+    /// Adds several points that all lie in the bucket of `at`.
+    pub fn push_summary(&mut self, at: i64, summary: &Summary) {
+        let Some(bucket) = self
+            .grid
+            .bucket(at)
+            .and_then(|index| self.buckets.get_mut(index))
+        else {
+            return;
+        };
+        bucket.count += summary.count;
+        bucket.sum += summary.sum;
+        bucket.min = bucket.min.min(summary.min);
+        bucket.max = bucket.max.max(summary.max);
+        if summary.last_at >= bucket.last_at {
+            (bucket.last_at, bucket.last) = (summary.last_at, summary.last);
+        }
+        bucket.p95 = summary.p95;
+    }
+
     /// How many single values were kept since this was last asked.
     pub fn take_kept(&mut self) -> usize {
         std::mem::take(&mut self.kept)
@@ -208,6 +249,7 @@ impl Bucket {
             Aggregate::Sum => self.sum,
             Aggregate::Count => count,
             Aggregate::Last => self.last,
+            Aggregate::P95 if self.values.is_empty() => return self.p95,
             Aggregate::P50 | Aggregate::P95 | Aggregate::P99 => {
                 return aggregate
                     .quantile()

@@ -77,7 +77,7 @@ pub async fn delete(app: &App, caller: &Caller, host_id: Uuid) -> Result<(), Flo
         .await?;
     app.store.series.forget(number);
     // The host is gone; what is left of it on disk goes now, or with the next sweep.
-    if let Err(error) = app.store.state.purge_deleted_hosts().await {
+    if let Err(error) = app.store.purge_deleted_hosts().await {
         tracing::warn!(%host_id, %error, "what the deleted host left is removed later");
     }
     Ok(())

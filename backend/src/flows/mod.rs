@@ -4,10 +4,12 @@ pub mod credential;
 pub mod enroll;
 pub mod host;
 pub mod ingest;
+pub mod job;
 pub mod login;
 pub mod maintain;
 pub mod password;
 pub mod query;
+pub mod system;
 pub mod token;
 pub mod user;
 

@@ -1,10 +1,11 @@
 //! Reading series: raw samples, trends, fleet trends and top lists, each bounded in points and time.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::FlowError;
@@ -12,11 +13,16 @@ use crate::app::App;
 use crate::domain::host::Host;
 use crate::domain::report::SeriesKey;
 use crate::domain::series::{Aggregate, Buckets, Grid, MAX_POINTS, auto_step};
+use crate::domain::tier::Tier;
+use crate::store::series::{Fragment, Reading, Wanted};
 
 /// A query that takes longer is ended.
 const QUERY_SECONDS: u64 = 5;
 /// Most values in one answer, nulls included: bounds its memory whatever the mix of series, points and aggregates.
 const MAX_CELLS: usize = 2_000_000;
+
+/// How many points are read between two looks at the budget.
+const POINTS_A_LOOK: usize = 1024;
 
 /// What a query may still use.
 struct Budget {
@@ -113,6 +119,22 @@ pub struct Columns {
     pub columns: Vec<Column>,
 }
 
+/// A host's series that a selection names, by number and by name.
+fn wanted(app: &App, host: &Host, selection: &Selection) -> (Wanted, Vec<Arc<SeriesKey>>) {
+    app.store.series.with_head(host.number, |head| {
+        let named = (0..)
+            .zip(head.keys())
+            .filter(|(_, key)| selection.matches(key))
+            .map(|(number, key)| (number, Arc::clone(key)));
+        let (series, keys) = named.unzip();
+        let wanted = Wanted {
+            host: host.number,
+            series,
+        };
+        (wanted, keys)
+    })
+}
+
 /// Raw samples of one host.
 ///
 /// # Errors
@@ -120,37 +142,49 @@ pub struct Columns {
 pub fn samples(app: &App, host: &Host, selection: &Selection) -> Result<Columns, FlowError> {
     selection.check()?;
     let mut budget = Budget::new();
-    let mut series: Vec<(SeriesKey, Vec<(i64, f64)>)> = Vec::new();
-    let is_too_long = app.store.series.with_head(host.number, |head| {
-        for (number, key) in (0..)
-            .zip(head.keys())
-            .filter(|(_, key)| selection.matches(key))
-        {
-            let mut points = Vec::new();
-            head.read(number, selection.from, selection.to, |at, value| {
-                points.push((at, value));
-            });
-            if i64::try_from(points.len()).unwrap_or(i64::MAX) > MAX_POINTS {
-                return Ok(true);
+    let (wanted, keys) = wanted(app, host, selection);
+    let mut series: Vec<(Arc<SeriesKey>, Vec<(i64, f64)>)> =
+        keys.into_iter().map(|key| (key, Vec::new())).collect();
+    let too_long = || {
+        FlowError::invalid(
+            "from",
+            format!(
+                "the range holds more than {MAX_POINTS} samples a series; ask for a shorter one, or for trends"
+            ),
+        )
+    };
+    let reading = Reading {
+        hosts: vec![wanted],
+        from: selection.from,
+        to: selection.to,
+        step: None,
+    };
+    let limit = usize::try_from(MAX_POINTS).unwrap_or(usize::MAX);
+    app.store.series.read(&reading, |_, index, fragment| {
+        if let (Some((_, points)), Fragment::Point(at, value)) = (series.get_mut(index), fragment) {
+            if points.len() >= limit {
+                return Err(too_long());
             }
-            budget.take(points.len())?;
-            series.push((key.clone(), points));
+            if points.len() % POINTS_A_LOOK == 0 {
+                budget.take(POINTS_A_LOOK)?;
+            }
+            points.push((at, value));
         }
-        Ok::<_, FlowError>(false)
+        Ok(())
     })?;
+    series.retain(|(_, points)| !points.is_empty());
+    for (_, points) in &mut series {
+        // Recent points come first, from memory.
+        points.sort_by_key(|(at, _)| *at);
+    }
     let mut timestamps: Vec<i64> = series
         .iter()
         .flat_map(|(_, points)| points.iter().map(|(at, _)| *at))
         .collect();
     timestamps.sort_unstable();
     timestamps.dedup();
-    if is_too_long || i64::try_from(timestamps.len()).unwrap_or(i64::MAX) > MAX_POINTS {
-        return Err(FlowError::invalid(
-            "from",
-            format!(
-                "the range holds more than {MAX_POINTS} samples a series; ask for a shorter one, or for trends"
-            ),
-        ));
+    if timestamps.len() > limit {
+        return Err(too_long());
     }
     // Series that were measured at different moments share the timestamps of all.
     budget.take(
@@ -174,7 +208,7 @@ pub fn samples(app: &App, host: &Host, selection: &Selection) -> Result<Columns,
             Column {
                 host_id: Some(host.host_id),
                 group: None,
-                key,
+                key: SeriesKey::clone(&key),
                 aggregate: None,
                 values,
             }
@@ -223,17 +257,30 @@ struct ColumnKey {
     key: SeriesKey,
 }
 
+/// The grid of a trend. Where points are no longer kept, its step is at least that of the buckets that are.
 fn check_grid(
-    app_interval: i64,
+    app: &App,
+    interval: i64,
     selection: &Selection,
     step: Option<i64>,
+    aggregates: &[Aggregate],
 ) -> Result<Grid, FlowError> {
     selection.check()?;
-    let step = step.unwrap_or_else(|| auto_step(selection.from, selection.to, app_interval));
+    check_percentiles(app, selection, step, aggregates)?;
+    let series = &app.store.series;
+    let is_before = |since: Option<i64>| since.is_some_and(|since| selection.from < since);
+    let least = if is_before(series.five_minutes_since()) {
+        Tier::Hour.step_seconds()
+    } else if is_before(series.raw_since()) {
+        Tier::FiveMinutes.step_seconds()
+    } else {
+        1
+    };
+    let step = step.unwrap_or_else(|| auto_step(selection.from, selection.to, interval.max(least)));
     let grid = Grid {
         from: selection.from,
         to: selection.to,
-        step,
+        step: step.max(least),
     };
     if i64::try_from(grid.len()).unwrap_or(i64::MAX) > MAX_POINTS {
         return Err(FlowError::invalid(
@@ -244,6 +291,33 @@ fn check_grid(
     Ok(grid)
 }
 
+/// Percentiles are exact, from points; where those are gone, only the 95th of whole hours is left.
+fn check_percentiles(
+    app: &App,
+    selection: &Selection,
+    step: Option<i64>,
+    aggregates: &[Aggregate],
+) -> Result<(), FlowError> {
+    let needs_points = aggregates.iter().any(|aggregate| match aggregate {
+        Aggregate::P95 => step != Some(Tier::Hour.step_seconds()),
+        aggregate => aggregate.quantile().is_some(),
+    });
+    match app.store.series.raw_since() {
+        Some(since) if needs_points && selection.from < since => {
+            let since = since.min(selection.to.max(selection.from));
+            let oldest = DateTime::<Utc>::from_timestamp(since, 0).unwrap_or_default();
+            Err(FlowError::invalid(
+                "from",
+                format!(
+                    "percentiles need single points, which are kept from {} on; p95 with a step of 3600 goes back further",
+                    oldest.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Series being gathered into columns over one grid.
 struct Gathering<'a> {
     app: &'a App,
@@ -251,7 +325,8 @@ struct Gathering<'a> {
     grid: Grid,
     aggregates: &'a [Aggregate],
     budget: Budget,
-    columns: BTreeMap<ColumnKey, Buckets>,
+    places: BTreeMap<ColumnKey, usize>,
+    columns: Vec<Buckets>,
 }
 
 impl<'a> Gathering<'a> {
@@ -267,36 +342,67 @@ impl<'a> Gathering<'a> {
             grid,
             aggregates,
             budget: Budget::new(),
-            columns: BTreeMap::new(),
+            places: BTreeMap::new(),
+            columns: Vec::new(),
         }
     }
 
-    /// Adds the series of one host, each to its column.
+    /// Adds the series of hosts, each to the column that `column` names.
     fn add(
         &mut self,
-        host: &Host,
-        column: impl Fn(&SeriesKey) -> ColumnKey,
+        hosts: &[Arc<Host>],
+        column: impl Fn(&Host, &SeriesKey) -> ColumnKey,
     ) -> Result<(), FlowError> {
         let (grid, aggregates) = (self.grid, self.aggregates);
-        self.app.store.series.with_head(host.number, |head| {
-            for (number, key) in (0..)
-                .zip(head.keys())
-                .filter(|(_, key)| self.selection.matches(key))
-            {
-                let buckets = match self.columns.entry(column(key)) {
-                    Entry::Occupied(entry) => entry.into_mut(),
+        let mut places: Vec<Vec<usize>> = Vec::with_capacity(hosts.len());
+        let mut of_hosts = Vec::with_capacity(hosts.len());
+        for host in hosts {
+            let (wanted, keys) = wanted(self.app, host, self.selection);
+            let mut of_host = Vec::with_capacity(keys.len());
+            for key in &keys {
+                of_host.push(match self.places.entry(column(host, key)) {
+                    Entry::Occupied(entry) => *entry.get(),
                     Entry::Vacant(entry) => {
                         self.budget.take(grid.len() * aggregates.len().max(1))?;
-                        entry.insert(Buckets::new(grid, aggregates))
+                        self.columns.push(Buckets::new(grid, aggregates));
+                        *entry.insert(self.columns.len() - 1)
                     }
-                };
-                head.read(number, grid.from, grid.to, |at, value| {
-                    buckets.push(at, value);
                 });
-                self.budget.take(buckets.take_kept())?;
             }
-            Ok(())
-        })
+            places.push(of_host);
+            of_hosts.push(wanted);
+        }
+        let needs_points = aggregates
+            .iter()
+            .any(|aggregate| aggregate.quantile().is_some());
+        let raw_since = self.app.store.series.raw_since();
+        let reading = Reading {
+            hosts: of_hosts,
+            from: grid.from,
+            to: grid.to,
+            // Percentiles are taken from buckets only where points are gone, which was checked before.
+            step: (!needs_points || raw_since.is_some_and(|since| grid.from < since))
+                .then_some(grid.step),
+        };
+        let mut given = 0_usize;
+        self.app
+            .store
+            .series
+            .read(&reading, |host, index, fragment| {
+                let place = places.get(host).and_then(|of_host| of_host.get(index));
+                let Some(buckets) = place.and_then(|place| self.columns.get_mut(*place)) else {
+                    return Ok(());
+                };
+                match fragment {
+                    Fragment::Point(at, value) => buckets.push(at, value),
+                    Fragment::Summary(at, summary) => buckets.push_summary(at, &summary),
+                }
+                given += 1;
+                if given.is_multiple_of(POINTS_A_LOOK) {
+                    self.budget.take(buckets.take_kept())?;
+                }
+                Ok(())
+            })
     }
 
     fn finish(self) -> Result<Columns, FlowError> {
@@ -304,15 +410,19 @@ impl<'a> Gathering<'a> {
             grid,
             aggregates,
             mut budget,
+            columns: mut gathered,
+            places,
             ..
         } = self;
         let mut columns = Vec::new();
-        for (column, mut buckets) in self
-            .columns
-            .into_iter()
-            .filter(|(_, buckets)| !buckets.is_empty())
-        {
-            budget.take(0)?;
+        for (column, place) in places {
+            let Some(buckets) = gathered
+                .get_mut(place)
+                .filter(|buckets| !buckets.is_empty())
+            else {
+                continue;
+            };
+            budget.take(buckets.take_kept())?;
             columns.extend(aggregates.iter().map(|aggregate| Column {
                 host_id: column.host_id,
                 group: column.group.clone(),
@@ -342,9 +452,10 @@ pub fn trends(
     step: Option<i64>,
     aggregates: &[Aggregate],
 ) -> Result<Columns, FlowError> {
-    let grid = check_grid(i64::from(host.interval_seconds), selection, step)?;
+    let interval = i64::from(host.interval_seconds);
+    let grid = check_grid(app, interval, selection, step, aggregates)?;
     let mut gathering = Gathering::new(app, selection, grid, aggregates);
-    gathering.add(host, |key| ColumnKey {
+    gathering.add(std::slice::from_ref(host), |host, key| ColumnKey {
         group: None,
         host_id: Some(host.host_id),
         key: key.clone(),
@@ -371,23 +482,21 @@ pub fn fleet_trends(
         .collect();
     intervals.sort_unstable();
     let interval = intervals.get(intervals.len() / 2).copied().unwrap_or(1);
-    let grid = check_grid(interval, selection, step)?;
+    let grid = check_grid(app, interval, selection, step, aggregates)?;
     let mut gathering = Gathering::new(app, selection, grid, aggregates);
-    for host in hosts {
-        gathering.add(host, |key| match group_by {
-            GroupBy::Host => ColumnKey {
-                group: Some(host.name().to_owned()),
-                host_id: Some(host.host_id),
-                key: key.clone(),
-            },
-            GroupBy::Label(label) => merged(
-                host.labels.get(label).cloned().unwrap_or_default(),
-                selection,
-                key,
-            ),
-            GroupBy::All => merged("all".to_owned(), selection, key),
-        })?;
-    }
+    gathering.add(hosts, |host, key| match group_by {
+        GroupBy::Host => ColumnKey {
+            group: Some(host.name().to_owned()),
+            host_id: Some(host.host_id),
+            key: key.clone(),
+        },
+        GroupBy::Label(label) => merged(
+            host.labels.get(label).cloned().unwrap_or_default(),
+            selection,
+            key,
+        ),
+        GroupBy::All => merged("all".to_owned(), selection, key),
+    })?;
     gathering.finish()
 }
 
@@ -426,40 +535,40 @@ pub fn top(
     limit: usize,
 ) -> Result<Vec<TopItem>, FlowError> {
     selection.check()?;
+    check_percentiles(app, selection, None, &[aggregate])?;
     // One bucket over the whole range, wherever multiples of a step would fall.
     let grid = Grid {
         from: selection.from,
         to: selection.to,
         step: i64::MAX,
     };
-    let mut budget = Budget::new();
-    let mut items = Vec::new();
-    for host in hosts {
-        let best = app.store.series.with_head(host.number, |head| {
-            let keys = (0..)
-                .zip(head.keys())
-                .filter(|(_, key)| selection.matches(key));
-            let values = keys.filter_map(|(number, key)| {
-                let mut buckets = Buckets::new(grid, &[aggregate]);
-                head.read(number, grid.from, grid.to, |at, value| {
-                    buckets.push(at, value);
-                });
-                buckets
-                    .aggregate(aggregate)
-                    .first()
-                    .copied()
-                    .flatten()
-                    .map(|value| (key.instance.clone(), value))
+    let aggregates = [aggregate];
+    let mut gathering = Gathering::new(app, selection, grid, &aggregates);
+    gathering.add(&hosts, |host, key| ColumnKey {
+        group: None,
+        host_id: Some(host.host_id),
+        key: key.clone(),
+    })?;
+    let columns = gathering.finish()?.columns;
+    let by_id: HashMap<Uuid, Arc<Host>> =
+        hosts.into_iter().map(|host| (host.host_id, host)).collect();
+    // Columns come host by host.
+    let of_hosts = columns.chunk_by(|a, b| a.host_id == b.host_id);
+    let mut items: Vec<TopItem> = of_hosts
+        .filter_map(|columns| {
+            let values = columns.iter().filter_map(|column| {
+                let value = column.values.first().copied().flatten()?;
+                Some((column.key.instance.clone(), value))
             });
-            values.max_by(|a, b| a.1.total_cmp(&b.1))
-        });
-        items.extend(best.map(|(instance, value)| TopItem {
-            host,
-            instance,
-            value,
-        }));
-        budget.take(0)?;
-    }
+            let (instance, value) = values.max_by(|a, b| a.1.total_cmp(&b.1))?;
+            let host = by_id.get(&columns.first()?.host_id?)?;
+            Some(TopItem {
+                host: Arc::clone(host),
+                instance,
+                value,
+            })
+        })
+        .collect();
     items.sort_by(|a, b| {
         b.value
             .total_cmp(&a.value)

@@ -110,8 +110,8 @@ impl MetricApi {
             |(key, _)| series_key(key),
             |(key, latest)| SeriesInfo {
                 unit: domain::metric::unit(&key.metric).to_owned(),
-                metric: key.metric,
-                instance: key.instance.into(),
+                metric: key.metric.clone(),
+                instance: key.instance.clone().into(),
                 latest_value: Nullable(latest.map(|(_, value)| Number(value))),
                 latest_at: Nullable(latest.map(|(at, _)| at)),
             },

@@ -16,6 +16,7 @@ pub mod server;
 mod session;
 mod stream;
 mod strict;
+mod system;
 mod user;
 
 use std::sync::Arc;
@@ -70,6 +71,7 @@ type Api = (
     host::HostApi,
     metric::MetricApi,
     audit::AuditApi,
+    system::SystemApi,
 );
 
 fn api() -> OpenApiService<Api, ()> {
@@ -81,6 +83,7 @@ fn api() -> OpenApiService<Api, ()> {
         host::HostApi,
         metric::MetricApi,
         audit::AuditApi,
+        system::SystemApi,
     );
     OpenApiService::new(apis, "Infra-Watch", env!("CARGO_PKG_VERSION"))
         .description("Telemetry, configuration snapshots, drift and alerts of a fleet of machines.")

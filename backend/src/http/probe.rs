@@ -13,7 +13,9 @@ use super::problem::ApiError;
 use crate::app::App;
 use crate::domain::metric;
 use crate::domain::report::SeriesKey;
+use crate::flows::system;
 use crate::store::kv::Table;
+use crate::telemetry::set;
 
 /// The process is up.
 #[handler]
@@ -52,6 +54,7 @@ pub async fn metrics(request: &Request, app: Data<&Arc<App>>) -> Result<Response
         .ok_or_else(ApiError::unauthorized)?;
     let of = Arc::clone(&app);
     let page = off_thread(&app, move || {
+        set_gauges(&of);
         let mut page = of.metrics.render();
         page.extend_from_slice(host_gauges(&of).as_bytes());
         Ok(page)
@@ -65,9 +68,54 @@ pub async fn metrics(request: &Request, app: Data<&Arc<App>>) -> Result<Response
         .body(page))
 }
 
+/// Sets the figures that are looked up rather than counted.
+fn set_gauges(app: &App) {
+    let figures = &app.metrics;
+    let look = system::look(app);
+    // Counts and sizes stay far below 2^53, where f64 is exact.
+    for tier in look.tiers {
+        set(
+            &figures.store_bytes,
+            &[tier.tier.as_str()],
+            tier.bytes as f64,
+        );
+        set(
+            &figures.store_points,
+            &[tier.tier.as_str()],
+            tier.points as f64,
+        );
+    }
+    set(&figures.store_points, &["unsealed"], look.head.cells as f64);
+    if let Some(disk) = look.disk {
+        set(&figures.store_bytes, &["files"], disk.used_bytes as f64);
+        set(&figures.disk_bytes, &["free"], disk.free_bytes as f64);
+        set(&figures.disk_bytes, &["total"], disk.total_bytes as f64);
+    }
+    set(&figures.watched, &["hosts"], look.hosts as f64);
+    set(&figures.watched, &["series"], look.head.series as f64);
+    for (job, state) in look.jobs {
+        let name = job.name();
+        set(
+            &figures.job_runs,
+            &[name, "succeeded"],
+            state.succeeded as f64,
+        );
+        set(&figures.job_runs, &[name, "failed"], state.failed as f64);
+        if let Some(run) = state.last_run {
+            let started_at = run.started_at.timestamp() as f64;
+            set(&figures.job_last_run, &[name], started_at);
+            set(
+                &figures.job_last_seconds,
+                &[name],
+                run.duration.as_secs_f64(),
+            );
+        }
+    }
+}
+
 /// The latest value of every series of every host that is not silent, grouped by metric as the format wants it.
 fn host_gauges(app: &App) -> String {
-    let mut gauges: Vec<(SeriesKey, String, String, f64)> = Vec::new();
+    let mut gauges: Vec<(Arc<SeriesKey>, String, String, f64)> = Vec::new();
     let now = app.clock.now().timestamp();
     for host in app.store.state.hosts.all() {
         let fresh_seconds = i64::from(host.interval_seconds) * 4 + 60;
@@ -78,7 +126,7 @@ fn host_gauges(app: &App) -> String {
                     .filter(|(at, _)| now - at <= fresh_seconds)
                 {
                     gauges.push((
-                        key.clone(),
+                        Arc::clone(key),
                         host.host_id.to_string(),
                         host.name().to_owned(),
                         value,
@@ -90,7 +138,7 @@ fn host_gauges(app: &App) -> String {
     gauges.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
     let mut page = String::new();
     for same_metric in gauges.chunk_by(|a, b| a.0.metric == b.0.metric) {
-        let Some((SeriesKey { metric: name, .. }, ..)) = same_metric.first() else {
+        let Some(name) = same_metric.first().map(|(key, ..)| &key.metric) else {
             continue;
         };
         let help = metric::find(name).map_or("A custom gauge.", |metric| metric.description);

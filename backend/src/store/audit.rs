@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::OpenError;
-use super::kv::{Direction, Kv, Table};
+use super::kv::{Direction, Kv, KvError, Table};
 use super::record::{self, Record};
 use super::state::Change;
 
@@ -67,6 +67,34 @@ pub fn append(change: &mut Change<'_>, entry: &AuditEntry) {
         change
             .batch()
             .put(Table::Audit, record::key(entry.audit_id), bytes.into());
+    }
+}
+
+/// Entries that one transaction removes.
+const ENTRIES_OF_TRANSACTION: usize = 2_000;
+
+/// Removes entries that are older, in bounded transactions, and says how many.
+///
+/// # Errors
+/// The engine's.
+pub async fn remove_before(kv: &dyn Kv, oldest: DateTime<Utc>) -> Result<usize, KvError> {
+    // An id begins with the milliseconds at which it was made.
+    let milliseconds = u64::try_from(oldest.timestamp_millis()).unwrap_or_default();
+    let end = milliseconds
+        .to_be_bytes()
+        .get(2..)
+        .unwrap_or_default()
+        .to_vec();
+    let mut removed = 0;
+    loop {
+        let range = Vec::new()..end.clone();
+        let some = kv
+            .delete_range(Table::Audit, range, ENTRIES_OF_TRANSACTION)
+            .await?;
+        removed += some;
+        if some < ENTRIES_OF_TRANSACTION {
+            return Ok(removed);
+        }
     }
 }
 

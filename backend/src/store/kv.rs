@@ -4,7 +4,7 @@
 //! must be safe to repeat. Nothing of an engine shows above this file.
 
 use std::future::Future;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::pin::Pin;
 
@@ -77,6 +77,20 @@ tables! {
     SeriesNames = "series_names" in Series,
     /// Slot, writer, sequence → the posts of one commit.
     Log = "log" in Series,
+    /// Slot, host number, piece → the sealed points of a host in a slot.
+    Slots = "slots" in Series,
+    /// Day, host number, piece → the repacked points of a host on a day.
+    Days = "days" in Series,
+    /// Day, host number, piece → buckets of five minutes.
+    FiveMinutes = "five_minutes" in Series,
+    /// Day, host number, piece → buckets of an hour.
+    Hours = "hours" in Series,
+    /// Day, host number → the day was repacked since it was rolled up.
+    Unrolled = "unrolled" in Series,
+    /// Table, unit → what it holds.
+    Units = "units" in Series,
+    /// Host number → when it last reported, and its latest values.
+    Latest = "latest" in Series,
 }
 
 /// Order of a scan.
@@ -207,6 +221,38 @@ impl Batch {
     }
 }
 
+/// How an engine lays entries out: what fills a page exactly wastes nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packing {
+    /// Bytes of a page that entries can use.
+    pub page_bytes: usize,
+    /// Bytes that an entry takes beside its key and value.
+    pub entry_bytes: usize,
+}
+
+/// Space on the disk under a store, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Free for us.
+    pub free_bytes: u64,
+    /// In all.
+    pub total_bytes: u64,
+    /// Taken by the store's files.
+    pub used_bytes: u64,
+}
+
+/// One range to be read; see [`Kv::visit`].
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The table.
+    pub table: Table,
+    /// Its keys.
+    pub range: Range<Key>,
+}
+
+/// What [`Kv::visit`] calls: the number of the range, key and value; `Break` ends the reading.
+pub type Visitor<'a> = dyn FnMut(usize, &[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// How large a table is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableStats {
@@ -261,6 +307,23 @@ pub trait Kv: Send + Sync + 'static {
 
     /// Removes at most `max` keys of a range, lowest first, and says how many it removed.
     fn delete_range(&self, table: Table, range: Range<Key>, max: usize) -> KvFuture<'_, usize>;
+
+    /// Reads ranges one after the other, as they all are at one moment, without copying. Blocks: for use off the
+    /// async threads. The ranges are of one class.
+    ///
+    /// # Errors
+    /// As the other methods.
+    fn visit(&self, class: Class, reads: &[Read], each: &mut Visitor<'_>) -> Result<(), KvError>;
+
+    /// How entries are laid out.
+    fn packing(&self) -> Packing;
+
+    /// Space on the disk, where the engine knows it. Quick enough to be asked at each commit.
+    fn disk(&self) -> Option<DiskSpace>;
+
+    /// Gives space that is no longer used back to the disk, where at least so much of it is free and it can be done
+    /// in seconds, during which writers wait; says whether it did.
+    fn compact(&self, least_free_percent: u64) -> KvFuture<'_, bool>;
 
     /// The size of every table.
     fn stats(&self) -> KvFuture<'_, Vec<TableStats>>;

@@ -2,14 +2,19 @@
 
 pub mod audit;
 pub mod chunk;
+pub mod decimal;
+pub mod fault;
+pub mod frame;
 pub mod head;
 pub mod kv;
 pub mod migration;
 pub mod record;
 pub mod redb;
+pub mod row;
 pub mod series;
 pub mod snapshot;
 pub mod state;
+pub mod varint;
 
 use std::sync::Arc;
 
@@ -37,6 +42,19 @@ impl Store {
         let state = State::load(Arc::clone(&kv)).await?;
         let series = SeriesStore::open(Arc::clone(&kv), group_commit).await?;
         Ok(Self { kv, state, series })
+    }
+
+    /// Removes what deleted hosts left on disk, in bounded transactions. Safe to repeat: the mark of a deletion goes
+    /// last.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn purge_deleted_hosts(&self) -> Result<(), KvError> {
+        for number in self.state.deleted_hosts().await? {
+            self.series.purge(number).await?;
+            self.state.purge(number).await?;
+        }
+        Ok(())
     }
 }
 
@@ -66,7 +84,7 @@ pub enum OpenError {
     },
     /// A value of the log cannot be understood.
     #[error("reading the log of series")]
-    Log(#[source] chunk::DecodeError),
+    Log(#[source] varint::DecodeError),
     /// The engine does not open.
     #[error("opening the store")]
     Kv(#[from] KvError),

@@ -5,22 +5,24 @@
 //! call opens the file again.
 
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use redb::{
-    Database, DatabaseError, Durability, ReadOnlyDatabase, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageError, TableDefinition, TableError, TableHandle,
+    CompactionError, Database, DatabaseError, Durability, ReadOnlyDatabase, ReadableDatabase,
+    ReadableTable, ReadableTableMetadata, StorageError, TableDefinition, TableError, TableHandle,
     WriteTransaction,
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::kv::{
-    Batch, Class, Direction, Key, Kv, KvError, KvFuture, Operation, Precondition, Table, TableStats,
+    Batch, Class, Direction, DiskSpace, Key, Kv, KvError, KvFuture, Operation, Packing,
+    Precondition, Read, Table, TableStats, Visitor,
 };
 
 /// Bytes that may wait to be written, for each class; past that a write is refused as busy.
@@ -33,6 +35,16 @@ const STATE_FILE: &str = "state.redb";
 const SERIES_FILE: &str = "series.redb";
 /// redb's page cache for each file.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
+/// Files below are not worth compacting, in bytes.
+const COMPACT_LEAST_BYTES: u64 = 4 * 1024 * 1024;
+/// Files above would hold up writers for more than seconds, in bytes.
+const COMPACT_MOST_BYTES: u64 = 1024 * 1024 * 1024;
+/// A leaf page has 4096 bytes, of which four are its header; an entry has two offsets of four bytes
+/// (redb's `docs/design.md`).
+const PACKING: Packing = Packing {
+    page_bytes: 4092,
+    entry_bytes: 8,
+};
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -73,6 +85,8 @@ pub type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>
 pub struct RedbKv {
     state: FileHandle,
     series: FileHandle,
+    /// Where the files are; nowhere when they are in memory.
+    directory: Option<PathBuf>,
 }
 
 struct FileHandle {
@@ -89,6 +103,7 @@ enum Request {
         usize,
         oneshot::Sender<Result<usize, KvError>>,
     ),
+    Compact(PathBuf, u64, oneshot::Sender<Result<bool, KvError>>),
     /// Answers once nothing before it is under way, and goes on when the other side is dropped.
     Hold(
         oneshot::Sender<oneshot::Receiver<()>>,
@@ -125,7 +140,10 @@ impl RedbKv {
         }
         let opener = |path: PathBuf| -> Opener { Box::new(move || builder().open(&path)) };
         let [state, series] = paths;
-        Self::with_openers(opener(state), opener(series))
+        Ok(Self {
+            directory: Some(directory.to_owned()),
+            ..Self::with_openers(opener(state), opener(series))?
+        })
     }
 
     /// Whether there is a store in a directory.
@@ -158,6 +176,7 @@ impl RedbKv {
         Ok(Self {
             state: FileHandle::open(Class::State, state)?,
             series: FileHandle::open(Class::Series, series)?,
+            directory: None,
         })
     }
 
@@ -182,7 +201,7 @@ impl FileHandle {
     fn open(class: Class, opener: Opener) -> Result<Self, KvError> {
         let file = Arc::new(File {
             opener,
-            database: Mutex::new(None),
+            database: RwLock::default(),
         });
         // Tables are made at once, so that a read never meets a missing one; a store that has them is not written.
         file.with(|database| {
@@ -238,21 +257,28 @@ impl FileHandle {
 /// One database file and the handle on it, absent after it failed.
 struct File {
     opener: Opener,
-    database: Mutex<Option<Arc<Database>>>,
+    database: RwLock<Handle>,
+}
+
+#[derive(Default)]
+struct Handle {
+    /// Tells handles on the same file apart.
+    generation: u64,
+    database: Option<Database>,
 }
 
 impl File {
-    fn database(&self) -> Result<Arc<Database>, KvError> {
-        let mut slot = self.database.lock();
-        if let Some(database) = &*slot {
-            return Ok(Arc::clone(database));
+    fn open(&self) -> Result<(), KvError> {
+        let mut handle = self.database.write();
+        if handle.database.is_some() {
+            return Ok(());
         }
         // redb may panic on a file that was damaged after it was closed in good order.
         let opened = catch_unwind(AssertUnwindSafe(|| (self.opener)()))
             .map_err(|_| KvError::Damaged("its pages do not fit together".to_owned()))?;
-        let database = Arc::new(opened.map_err(|error| translate(error.into()))?);
-        *slot = Some(Arc::clone(&database));
-        Ok(database)
+        handle.database = Some(opened.map_err(|error| translate(error.into()))?);
+        handle.generation += 1;
+        Ok(())
     }
 
     /// Runs `work` on the database; on an I/O error the handle is dropped, to be opened again by the next caller.
@@ -260,29 +286,71 @@ impl File {
         &self,
         work: impl FnOnce(&Database) -> Result<T, redb::Error>,
     ) -> Result<T, KvError> {
-        let database = self.database()?;
-        let done = catch_unwind(AssertUnwindSafe(|| work(&database)));
+        let handle = loop {
+            let handle = self.database.read();
+            if handle.database.is_some() {
+                break handle;
+            }
+            drop(handle);
+            self.open()?;
+        };
+        let Some(database) = &handle.database else {
+            return Err(KvError::Io("the file is not open".to_owned()));
+        };
+        let done = catch_unwind(AssertUnwindSafe(|| work(database)));
         let error = match done {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => translate(error),
             Err(_) => KvError::Io("the engine panicked".to_owned()),
         };
-        self.forget(&database, &error);
+        let generation = handle.generation;
+        drop(handle);
+        self.forget(generation, &error);
         Err(error)
     }
 
-    fn forget(&self, failed: &Arc<Database>, error: &KvError) {
+    fn forget(&self, generation: u64, error: &KvError) {
         if matches!(error, KvError::Io(_) | KvError::StorageFull) {
-            let mut slot = self.database.lock();
-            if slot
-                .as_ref()
-                .is_some_and(|current| Arc::ptr_eq(current, failed))
-            {
+            let mut handle = self.database.write();
+            if handle.generation == generation && handle.database.is_some() {
                 tracing::error!(%error, "store failed, its file will be opened again");
-                *slot = None;
+                handle.database = None;
             }
         }
     }
+
+    /// Compacts the file when so much of it is free, and not when something reads it.
+    fn compact(&self, path: &Path, least_free_percent: u64) -> Result<bool, KvError> {
+        let bytes = allocated_bytes(path);
+        if !(COMPACT_LEAST_BYTES..COMPACT_MOST_BYTES).contains(&bytes) {
+            return Ok(false);
+        }
+        let used = self.with(|database| {
+            let transaction = database.begin_write()?;
+            let stats = transaction.stats()?;
+            let used = stats.allocated_pages() * stats.page_size() as u64;
+            transaction.abort()?;
+            Ok(used)
+        })?;
+        if bytes.saturating_sub(used) * 100 < bytes * least_free_percent {
+            return Ok(false);
+        }
+        let mut handle = self.database.write();
+        let Some(database) = &mut handle.database else {
+            return Ok(false);
+        };
+        match database.compact() {
+            Ok(_) => Ok(true),
+            Err(CompactionError::Storage(error)) => Err(translate(error.into())),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+/// Bytes that a file takes on the disk, which is less than its length where nothing was written.
+fn allocated_bytes(path: &Path) -> u64 {
+    path.metadata()
+        .map_or(0, |metadata| metadata.blocks() * 512)
 }
 
 fn translate(error: redb::Error) -> KvError {
@@ -335,6 +403,9 @@ fn write_loop(file: &File, mut requests: mpsc::Receiver<Request>) {
                 // Whoever asked may have gone; the work is done all the same.
                 let _ =
                     answer.send(file.with(|database| delete_range(database, table, &range, max)));
+            }
+            Request::Compact(path, least_free_percent, answer) => {
+                let _ = answer.send(file.compact(&path, least_free_percent));
             }
             Request::Hold(held, until) => {
                 let (done, ended) = oneshot::channel();
@@ -510,6 +581,67 @@ impl Kv for RedbKv {
         })
     }
 
+    fn visit(&self, class: Class, reads: &[Read], each: &mut Visitor<'_>) -> Result<(), KvError> {
+        self.handle(class).file.with(|database| {
+            let transaction = database.begin_read()?;
+            let mut open: Option<(Table, redb::ReadOnlyTable<&[u8], &[u8]>)> = None;
+            for (index, Read { table, range }) in reads.iter().enumerate() {
+                if range.start >= range.end {
+                    continue;
+                }
+                let entries = match &open {
+                    Some((of, entries)) if of == table => entries,
+                    _ => {
+                        let entries = transaction.open_table(definition(*table))?;
+                        &open.insert((*table, entries)).1
+                    }
+                };
+                for entry in entries.range(range.start.as_slice()..range.end.as_slice())? {
+                    let (key, value) = entry?;
+                    if let ControlFlow::Break(()) = each(index, key.value(), value.value()) {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn packing(&self) -> Packing {
+        PACKING
+    }
+
+    fn disk(&self) -> Option<DiskSpace> {
+        let directory = self.directory.as_ref()?;
+        let disk = rustix::fs::statvfs(directory).ok()?;
+        Some(DiskSpace {
+            free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
+            total_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
+            used_bytes: [STATE_FILE, SERIES_FILE]
+                .map(|name| allocated_bytes(&directory.join(name)))
+                .iter()
+                .sum(),
+        })
+    }
+
+    fn compact(&self, least_free_percent: u64) -> KvFuture<'_, bool> {
+        Box::pin(async move {
+            let Some(directory) = &self.directory else {
+                return Ok(false);
+            };
+            let mut done = false;
+            for (handle, name) in [(&self.state, STATE_FILE), (&self.series, SERIES_FILE)] {
+                let path = directory.join(name);
+                done |= handle
+                    .send(0, |answer| {
+                        Request::Compact(path, least_free_percent, answer)
+                    })
+                    .await?;
+            }
+            Ok(done)
+        })
+    }
+
     fn stats(&self) -> KvFuture<'_, Vec<TableStats>> {
         Box::pin(async move {
             let mut all = Vec::new();
@@ -539,18 +671,21 @@ impl Kv for RedbKv {
                     .map_err(|_| KvError::Io("the writer ended".to_owned()))?;
                 holds.push(release);
             }
-            let (state, series) = (self.state.file.database()?, self.series.file.database()?);
+            let files = [&self.state, &self.series].map(|handle| Arc::clone(&handle.file));
             let directory = to.to_path_buf();
             off_thread(move || {
                 // Both read transactions begin while no writer runs; then the writers may go on.
-                let begun = [
-                    (state, STATE_FILE, Class::State),
-                    (series, SERIES_FILE, Class::Series),
-                ]
-                .into_iter()
-                .map(|(database, name, class)| Ok((database.begin_read()?, name, class)))
-                .collect::<Result<Vec<_>, redb::Error>>()
-                .map_err(translate)?;
+                let begun = files
+                    .iter()
+                    .zip([(STATE_FILE, Class::State), (SERIES_FILE, Class::Series)])
+                    .map(|(file, (name, class))| {
+                        Ok((
+                            file.with(|database| Ok(database.begin_read()?))?,
+                            name,
+                            class,
+                        ))
+                    })
+                    .collect::<Result<Vec<_>, KvError>>()?;
                 drop(holds);
                 for (transaction, name, class) in begun {
                     copy(&transaction, &directory.join(name), class).map_err(translate)?;

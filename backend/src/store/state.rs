@@ -192,7 +192,7 @@ impl Change<'_> {
         number
     }
 
-    /// Removes a host and marks what it left for [`State::purge_deleted_hosts`].
+    /// Removes a host and marks what it left for [`State::purge`].
     pub fn delete_host(&mut self, host: &Host) {
         self.delete::<Host>(host.host_id);
         let mark = [DELETED_HOST_PREFIX, &host.number.to_be_bytes()[..]].concat();
@@ -265,12 +265,11 @@ impl State {
         Ok(result)
     }
 
-    /// Removes what a deleted host left on disk, in bounded transactions. Safe to repeat: the mark of the deletion
-    /// goes last.
+    /// Numbers of deleted hosts whose data still has to go.
     ///
     /// # Errors
     /// The engine's.
-    pub async fn purge_deleted_hosts(&self) -> Result<(), KvError> {
+    pub async fn deleted_hosts(&self) -> Result<Vec<u32>, KvError> {
         let marks = self
             .kv
             .scan(
@@ -280,22 +279,27 @@ impl State {
                 Direction::Forward,
             )
             .await?;
-        for (mark, _) in marks {
-            let Some(number) = mark.strip_prefix(DELETED_HOST_PREFIX) else {
-                continue;
-            };
-            for table in [Table::Snapshots, Table::SeriesNames] {
-                while self
-                    .kv
-                    .delete_range(table, prefix_range(number), PURGE_KEYS)
-                    .await?
-                    == PURGE_KEYS
-                {}
-            }
-            let mut batch = Batch::new(Class::State);
-            batch.delete(Table::Meta, mark);
-            self.kv.write(batch).await?;
-        }
-        Ok(())
+        let numbers = marks.iter().filter_map(|(mark, _)| {
+            let number = mark.strip_prefix(DELETED_HOST_PREFIX)?;
+            Some(u32::from_be_bytes(number.try_into().ok()?))
+        });
+        Ok(numbers.collect())
+    }
+
+    /// Removes what a deleted host left in state, and then the mark of its deletion. Safe to repeat.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn purge(&self, number: u32) -> Result<(), KvError> {
+        let number = number.to_be_bytes();
+        while self
+            .kv
+            .delete_range(Table::Snapshots, prefix_range(&number), PURGE_KEYS)
+            .await?
+            == PURGE_KEYS
+        {}
+        let mut batch = Batch::new(Class::State);
+        batch.delete(Table::Meta, [DELETED_HOST_PREFIX, &number].concat());
+        self.kv.write(batch).await
     }
 }

@@ -10,4 +10,5 @@ pub mod page;
 pub mod report;
 pub mod scalar;
 pub mod session;
+pub mod system;
 pub mod user;

@@ -1,0 +1,210 @@
+//! Housekeeping by the clock or by hand: which jobs there are, what each does, and what became of its last run.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+
+use super::{Caller, FlowError, maintain, note};
+use crate::app::App;
+
+/// A job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Job {
+    /// Slots that have ended go from the log into rows.
+    Seal,
+    /// Days that have ended become one row a host.
+    Repack,
+    /// Repacked days become buckets of five minutes and of an hour.
+    Rollup,
+    /// What is older than it is to be kept goes.
+    Retention,
+    /// Space that is free inside the files goes back to the disk.
+    Compact,
+    /// Ended sessions, expired tokens and what deleted hosts left go.
+    Sweep,
+}
+
+impl Job {
+    /// Every job.
+    pub const ALL: [Self; 6] = [
+        Self::Seal,
+        Self::Repack,
+        Self::Rollup,
+        Self::Retention,
+        Self::Compact,
+        Self::Sweep,
+    ];
+
+    /// Its name in paths, logs and figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Seal => "seal",
+            Self::Repack => "repack",
+            Self::Rollup => "rollup",
+            Self::Retention => "retention",
+            Self::Compact => "compact",
+            Self::Sweep => "sweep",
+        }
+    }
+
+    /// When it runs: second, minute, hour, day, month, weekday, in UTC. What is late for a day that was repacked is
+    /// brought in within the hour; the bulk of the work falls on the first run after midnight.
+    pub fn schedule(self) -> &'static str {
+        match self {
+            Self::Seal => "20 * * * * *",
+            Self::Repack => "0 15 * * * *",
+            Self::Rollup => "0 25 * * * *",
+            Self::Retention => "0 40 0 * * *",
+            Self::Compact => "0 50 2 * * *",
+            Self::Sweep => "17 */10 * * * *",
+        }
+    }
+
+    /// The job of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|job| job.name() == name)
+    }
+}
+
+/// What became of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// How long it took.
+    pub duration: Duration,
+    /// How many things it dealt with, or in words why it failed.
+    pub outcome: Result<usize, String>,
+}
+
+/// A job as it stands.
+#[derive(Clone, Debug, Default)]
+pub struct JobState {
+    /// Its last run that ended.
+    pub last_run: Option<Run>,
+    /// Whether it runs now.
+    pub is_running: bool,
+    /// Runs that ended well.
+    pub succeeded: u64,
+    /// Runs that failed.
+    pub failed: u64,
+    /// When it runs next.
+    pub next_at: Option<DateTime<Utc>>,
+}
+
+/// Every job's state, and the lock that keeps its runs apart.
+#[derive(Default)]
+pub struct JobBoard {
+    places: [Place; Job::ALL.len()],
+}
+
+#[derive(Default)]
+struct Place {
+    alone: Arc<tokio::sync::Mutex<()>>,
+    state: Mutex<JobState>,
+}
+
+impl JobBoard {
+    fn place(&self, job: Job) -> &Place {
+        let [seal, repack, rollup, retention, compact, sweep] = &self.places;
+        match job {
+            Job::Seal => seal,
+            Job::Repack => repack,
+            Job::Rollup => rollup,
+            Job::Retention => retention,
+            Job::Compact => compact,
+            Job::Sweep => sweep,
+        }
+    }
+
+    /// How a job stands.
+    pub fn state(&self, job: Job) -> JobState {
+        self.place(job).state.lock().clone()
+    }
+
+    /// Notes when a job runs next.
+    pub fn set_next(&self, job: Job, next_at: Option<DateTime<Utc>>) {
+        self.place(job).state.lock().next_at = next_at;
+    }
+}
+
+/// Runs a job by the clock; `None` when the run before is still under way, and this one is left out.
+pub async fn run_scheduled(app: &App, job: Job) -> Option<Result<usize, FlowError>> {
+    let alone = Arc::clone(&app.jobs.place(job).alone);
+    let _alone = alone.try_lock().ok()?;
+    Some(run(app, job, false).await)
+}
+
+/// Runs a job now, after one that is under way, and answers when it is done. It then does all that it may, also what
+/// it would leave for later.
+///
+/// # Errors
+/// The store's, and [`FlowError::NotFound`] for a name that no job has.
+pub async fn run_now(app: &App, caller: &Caller, name: &str) -> Result<Job, FlowError> {
+    let job = Job::named(name).ok_or(FlowError::NotFound("job"))?;
+    let now = app.clock.now();
+    app.store
+        .state
+        .change(|change| {
+            note(change, now, caller.actor(), "job.run", None, job.name());
+            Ok::<_, FlowError>(())
+        })
+        .await?;
+    let alone = Arc::clone(&app.jobs.place(job).alone);
+    let _alone = alone.lock().await;
+    run(app, job, true).await.map(|_| job)
+}
+
+async fn run(app: &App, job: Job, hurry: bool) -> Result<usize, FlowError> {
+    let place = app.jobs.place(job);
+    place.state.lock().is_running = true;
+    let (started_at, started) = (app.clock.now(), Instant::now());
+    let outcome = match job {
+        Job::Seal => maintain::seal(app, hurry).await,
+        Job::Repack => maintain::repack(app, hurry).await,
+        Job::Rollup => maintain::roll_up(app).await,
+        Job::Retention => maintain::retain(app).await,
+        Job::Compact => maintain::compact(app, hurry).await,
+        Job::Sweep => maintain::sweep(app).await,
+    };
+    let duration = started.elapsed();
+    let mut state = place.state.lock();
+    state.is_running = false;
+    match &outcome {
+        Ok(done) => {
+            state.succeeded += 1;
+            tracing::debug!(job = job.name(), done, ?duration, "job done");
+        }
+        Err(error) => {
+            state.failed += 1;
+            tracing::error!(
+                job = job.name(),
+                error = error as &dyn std::error::Error,
+                "job failed"
+            );
+        }
+    }
+    state.last_run = Some(Run {
+        started_at,
+        duration,
+        outcome: match &outcome {
+            Ok(done) => Ok(*done),
+            Err(error) => Err(describe(error)),
+        },
+    });
+    outcome
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &FlowError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
