@@ -36,6 +36,9 @@ pub struct Arguments {
     /// How often all questions are gone through
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
+    /// How often each is killed in the middle of posts, at most 5; 0 leaves it out
+    #[arg(long, default_value_t = 5)]
+    pub kills: usize,
     /// Hosts of the fleet that posts to Infra-Watch at its true pace; 0 leaves it out
     #[arg(long, default_value_t = 10_000)]
     pub fleet_hosts: usize,
@@ -84,6 +87,7 @@ impl Arguments {
             self.connections = 40;
             self.runs = 10;
             self.rounds = 2;
+            self.kills = 1;
             self.fleet_hosts = 500;
             self.fleet_seconds = 10;
         }

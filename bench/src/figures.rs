@@ -31,7 +31,7 @@ pub struct Machine {
     /// How many of them.
     pub cores: usize,
     /// Memory.
-    pub memory: String,
+    pub memory_bytes: u64,
     /// Kernel release.
     pub kernel: String,
     /// Load averages before and after, over 1, 5 and 15 minutes.

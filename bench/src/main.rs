@@ -56,18 +56,15 @@ fn run(arguments: &Arguments) -> Result<bool> {
         match target.version() {
             Ok(version) => {
                 eprintln!("{name}: {version}");
-                targets.push(measure::target(
-                    target.as_mut(),
-                    version,
-                    arguments,
-                    &shape,
-                )?);
+                targets.push(measure::target(target.as_mut(), version, arguments, &shape));
             }
             Err(error) => {
                 eprintln!("{name} is left out: {error:#}");
                 left_out.insert(name.to_owned(), format!("{error:#}"));
             }
         }
+        // Its server ends first, also when measuring it ended early.
+        target.site_mut().stop()?;
         fs::remove_dir_all(&target.site().directory)?;
     }
     let mut fleet = None;
@@ -83,10 +80,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
         };
         eprintln!("fleet of {} hosts", size.hosts);
         let (binary, directory) = (&arguments.backend, scratch.path());
-        let errors = &mut ours.errors;
-        fleet = Some(phase::fleet::run(
-            binary, directory, size, shape.seed, errors,
-        )?);
+        match phase::fleet::run(binary, directory, size, shape.seed, &mut ours.errors) {
+            Ok(measured) => fleet = Some(measured),
+            Err(error) => ours.errors.push(format!("fleet: {error:#}")),
+        }
     }
     let report = Report {
         began_at: clock::rfc3339(began_at),
@@ -157,7 +154,7 @@ fn machine(load_before: String) -> Machine {
     Machine {
         cpu: procfs::cpu_model(),
         cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        memory: procfs::memory_total(),
+        memory_bytes: procfs::memory_bytes(),
         kernel: procfs::kernel(),
         load_average: [load_before, procfs::load_average()],
     }

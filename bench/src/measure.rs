@@ -7,23 +7,35 @@ use anyhow::{Context as _, Result};
 
 use crate::arguments::Arguments;
 use crate::data::Shape;
-use crate::figures::{DiskFigure, Figures};
+use crate::figures::{Crash, DiskFigure, Figures};
 use crate::phase::ask::{self, Repeats};
 use crate::phase::{crash, ingest};
 use crate::target::{Disk, InfraWatch, Job, Target};
 
-/// Measures a target.
+/// Measures a target; where that ends early, the figures so far stand beside the error.
 pub fn target(
     target: &mut dyn Target,
     version: String,
     arguments: &Arguments,
     shape: &Shape,
-) -> Result<Figures> {
+) -> Figures {
     let mut figures = Figures {
         name: target.name().to_owned(),
         version,
         ..Figures::default()
     };
+    if let Err(error) = every_phase(target, arguments, shape, &mut figures) {
+        figures.errors.push(format!("{error:#}"));
+    }
+    figures
+}
+
+fn every_phase(
+    target: &mut dyn Target,
+    arguments: &Arguments,
+    shape: &Shape,
+    figures: &mut Figures,
+) -> Result<()> {
     let repeats = Repeats {
         runs: arguments.runs,
         rounds: arguments.rounds,
@@ -32,7 +44,7 @@ pub fn target(
     eprintln!("  loading {} samples", shape.samples());
     target.introduce(0..shape.hosts)?;
     let mut live = ingest::load(target, shape, arguments.connections, &mut figures.errors)?;
-    note_disk(&mut figures, "live", target.disk()?, shape);
+    note_disk(figures, "live", target.disk()?, shape);
     live.settling_cpu_seconds = ingest::settle(target)?;
     eprintln!(
         "  {:.0} posts/s, {:.1} µs of CPU each",
@@ -40,11 +52,11 @@ pub fn target(
     );
     figures.live = Some(live);
 
-    run_job(target, Job::Seal, "sealed", &mut figures, shape)?;
+    run_job(target, Job::Seal, "sealed", figures, shape)?;
     eprintln!("  asking");
     figures.sealed = ask::all(target, shape, repeats, &mut figures.errors)?;
-    let is_repacked = run_job(target, Job::Repack, "repacked", &mut figures, shape)?;
-    let is_rolled_up = run_job(target, Job::Rollup, "rolled-up", &mut figures, shape)?;
+    let is_repacked = run_job(target, Job::Repack, "repacked", figures, shape)?;
+    let is_rolled_up = run_job(target, Job::Rollup, "rolled-up", figures, shape)?;
     if is_repacked || is_rolled_up {
         eprintln!("  asking again");
         figures.rolled_up = ask::all(target, shape, repeats, &mut figures.errors)?;
@@ -57,19 +69,27 @@ pub fn target(
         target.start()?;
     }
 
+    if arguments.kills > 0 {
+        figures.crash = Some(kill(target, arguments, shape, &mut figures.errors)?);
+    }
+    target.site_mut().stop()
+}
+
+fn kill(
+    target: &mut dyn Target,
+    arguments: &Arguments,
+    shape: &Shape,
+    errors: &mut Vec<String>,
+) -> Result<Crash> {
     eprintln!("  killing it in the middle of posts");
     let hosts = shape.hosts..shape.hosts + arguments.connections.min(shape.hosts);
     target.introduce(hosts.clone())?;
-    let crash = crash::kill(target, shape, hosts, &mut figures.errors)?;
-    if crash.lost_posts > 0 && figures.name == "infra-watch" {
-        let lost = crash.lost_posts;
-        figures
-            .errors
-            .push(format!("{lost} acknowledged posts are lost"));
+    let crash = crash::kill(target, shape, hosts, arguments.kills, errors)?;
+    // VictoriaMetrics says itself that it may lose the last seconds.
+    if crash.lost_posts > 0 && target.name() == "infra-watch" {
+        errors.push(format!("{} acknowledged posts are lost", crash.lost_posts));
     }
-    figures.crash = Some(crash);
-    target.site_mut().stop()?;
-    Ok(figures)
+    Ok(crash)
 }
 
 fn run_job(

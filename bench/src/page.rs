@@ -42,10 +42,10 @@ fn facts(report: &Report) -> Vec<String> {
     let mut lines = vec![
         format!("Began {}", report.began_at),
         format!(
-            "Machine: {} cores of {}, {}, Linux {}; load average {} before, {} after",
+            "Machine: {} cores of {}, {:.0} GiB, Linux {}; load average {} before, {} after",
             machine.cores,
             machine.cpu,
-            machine.memory,
+            machine.memory_bytes as f64 / MIB / 1024.0,
             machine.kernel,
             machine.load_average[0],
             machine.load_average[1]

@@ -56,9 +56,11 @@ pub fn cpu_model() -> String {
     value_of("/proc/cpuinfo", "model name")
 }
 
-/// All memory of the machine, as Linux writes it.
-pub fn memory_total() -> String {
-    value_of("/proc/meminfo", "MemTotal")
+/// All memory of the machine, in bytes.
+pub fn memory_bytes() -> u64 {
+    let kibibytes = value_of("/proc/meminfo", "MemTotal");
+    let kibibytes = kibibytes.trim_end_matches("kB").trim().parse::<u64>();
+    kibibytes.unwrap_or_default() * 1024
 }
 
 /// The kernel's release.

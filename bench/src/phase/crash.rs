@@ -15,22 +15,21 @@ use crate::load::rounds::{Round, Rounds};
 use crate::question::Question;
 use crate::target::Target;
 
-/// How often it is killed.
-const KILLS: usize = 5;
 /// Posts of a host between two kills, a second apart: five times as many fit into the hour that Prometheus takes.
 const TICKS: usize = 600;
 /// How far before now they begin.
 const BEFORE_NOW_SECONDS: i64 = 3_300;
-/// How long posts go on before the kill: another moment each time.
-const LASTING: [u64; KILLS] = [4_100, 6_500, 5_200, 7_300, 4_700];
+/// How long posts go on before each kill, in milliseconds; VictoriaMetrics writes to disk every few seconds.
+const LASTING: [u64; 5] = [13_100, 9_500, 14_300, 11_200, 12_700];
 /// A host posts at most once in so much time: the kill counts, not the speed.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(25);
 
 /// Kills it again and again; `hosts` are known and have posted nothing yet.
 pub fn kill(
     target: &mut dyn Target,
     shape: &Shape,
     hosts: Range<usize>,
+    kills: usize,
     errors: &mut Vec<String>,
 ) -> Result<Crash> {
     let mut walks: Vec<_> = hosts
@@ -38,14 +37,14 @@ pub fn kill(
         .map(|host| Walk::new(shape.seed, host))
         .collect();
     let mut crash = Crash {
-        kills: KILLS,
+        kills: kills.min(LASTING.len()),
         ready_ms: Vec::new(),
         median_ready_ms: 0.0,
         acknowledged_posts: 0,
         lost_posts: 0,
     };
     let mut first_at = clock::unix_now() - BEFORE_NOW_SECONDS;
-    for milliseconds in LASTING {
+    for milliseconds in LASTING.into_iter().take(kills) {
         let mut tick = 0;
         let mut source = || {
             tick += 1;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::{Disk, Job, Site, Target};
+use crate::clock;
 use crate::data::{METRICS, host_name};
 use crate::load::client::Client;
 use crate::load::pool::{Happening, OPENED_TOGETHER, Pool};
@@ -18,6 +19,9 @@ use crate::question::{Points, Question, SIX, TOP};
 use crate::wire::{Credentials, Reports, Wire, install_id, write_post};
 
 const ENROLLMENT_KEY: &str = "a key for benches, long enough";
+/// How often it is tried to run a job, and how long it is waited in between.
+const JOB_TRIES: u32 = 60;
+const JOB_PAUSE: Duration = Duration::from_secs(2);
 /// How often an enrolment is tried again on a new connection.
 const RETRIES: usize = 100;
 
@@ -52,11 +56,20 @@ impl InfraWatch {
     /// Runs a job; false when this build has none of that name.
     fn run_job(&self, name: &str) -> Result<bool> {
         let path = format!("/api/v1/system/jobs/{name}/run");
-        let answer = self.client()?.post(&path, "")?;
-        if answer.status == 404 {
-            return Ok(false);
+        for _ in 0..JOB_TRIES {
+            let answer = self.client()?.post(&path, "")?;
+            match answer.status {
+                404 => return Ok(false),
+                200..300 => return Ok(true),
+                // It is under way already.
+                409 | 503 => clock::pause(JOB_PAUSE),
+                status => bail!(
+                    "the job {name} answered {status}: {}",
+                    String::from_utf8_lossy(&answer.body)
+                ),
+            }
         }
-        answer.json().map(|_| true)
+        bail!("the job {name} is always under way")
     }
 }
 
