@@ -21,7 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 
 use arguments::{Arguments, Name};
@@ -67,6 +67,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         target.site_mut().stop()?;
         fs::remove_dir_all(&target.site().directory)?;
     }
+    ensure!(!targets.is_empty(), "there is no target to measure");
     let mut fleet = None;
     if let Some(ours) = targets
         .iter_mut()
