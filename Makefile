@@ -47,7 +47,7 @@ screenshots: $(DASHBOARD) ## docs/screenshots, of a backend with made-up hosts
 	@scripts/need.sh build test
 	@scripts/screenshots.sh
 
-bench: $(DASHBOARD) ## what things cost: encoding, parsing, posts end to end, the agent
+bench: $(DASHBOARD) ## what things cost, beside Prometheus and VictoriaMetrics where they are; writes docs/benchmarks.md
 	@scripts/need.sh build
 	@scripts/bench.sh
 

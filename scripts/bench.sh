@@ -4,5 +4,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 step=scripts/step.sh
 $step "encoding and parsing" cargo bench --locked --package infra-watch --bench ingest
-$step "posts end to end" cargo bench --locked --package infra-watch --bench load
+$step "backend and bench, release" cargo build --release --locked --package infra-watch --package infra-watch-bench
+release=${CARGO_TARGET_DIR:-target}/release
+# More arguments are the bench's, such as --quick.
+$step "beside its peers" "$release/infra-watch-bench" --backend "$release/infra-watch" \
+    --markdown docs/benchmarks.md --json docs/benchmarks.json "$@"
 if [[ -x agent/bench.sh ]]; then $step "agent" agent/bench.sh; fi
