@@ -7,6 +7,10 @@ use std::process::ExitCode;
 use infra_watch::commands::{chain, health, serve, user};
 use infra_watch::config::{self, Command, CommandLine, ConfigCommand, ConfigError};
 
+/// Requests make many small things that live briefly and die on another thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     // The one TLS implementation for outgoing connections; a second call would only say that it is there.

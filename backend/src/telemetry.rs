@@ -45,6 +45,8 @@ pub struct Metrics {
     registry: Registry,
     /// Reports, by outcome (`accepted`, `refused`).
     pub reports: IntCounterVec,
+    /// Reports that went the short way.
+    pub reports_short: IntCounter,
     /// Values that were kept.
     pub values_accepted: IntCounter,
     /// Values that were there already.
@@ -89,6 +91,11 @@ impl Metrics {
                 "infra_watch_reports_total",
                 "Reports by outcome.",
                 &["outcome"],
+            ),
+            reports_short: counter(
+                &registry,
+                "infra_watch_reports_short_total",
+                "Reports that brought points and nothing new about their host.",
             ),
             values_accepted: counter(
                 &registry,

@@ -1,14 +1,15 @@
 //! Ingest, the one way in: points are durable before the answer, then what follows from facts and snapshot.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::FlowError;
 use crate::app::App;
 use crate::domain::host::Host;
 use crate::domain::id;
-use crate::domain::report::{Rejected, Report, merge_seconds, split_by_time};
+use crate::domain::report::{Point, Rejected, Report, merge_seconds, split_by_time};
 use crate::domain::snapshot::{Snapshot, SnapshotReference};
-use crate::store::series::{AppendError, Appended, Post};
+use crate::store::series::{AppendError, Appended, Columns, Post};
 use crate::store::snapshot;
 
 /// A snapshot that still holds is written down at most so often, in seconds.
@@ -54,6 +55,95 @@ pub async fn ingest(app: &App, host: &Host, report: Report) -> Result<Ingested, 
         ));
     }
     let Report { series, points, .. } = report;
+    let columns = Columns::Named(series, None);
+    let (appended, rejected) = append(app, host, now, columns, points).await?;
+    let report = Report {
+        series: Vec::new(),
+        points: Vec::new(),
+        ..report
+    };
+    let snapshot = keep_facts_and_snapshot(app, host.host_id, report).await?;
+    app.store.series.touch(host.number, now.timestamp());
+    Ok(Ingested {
+        appended,
+        rejected,
+        snapshot,
+    })
+}
+
+/// What an ordinary report brings: points, and nothing new about its host.
+#[derive(Debug)]
+pub struct Ordinary {
+    /// The series of its points.
+    pub columns: Columns,
+    /// The moments measured, in any order; as many values as there are series, all finite.
+    pub points: Vec<Point>,
+    /// Whether it names the snapshot that is known.
+    pub names_snapshot: bool,
+}
+
+/// Keeps the points of an ordinary report; the same as [`ingest`] does with it.
+///
+/// # Errors
+/// As [`ingest`].
+pub async fn ingest_ordinary(
+    app: &App,
+    host: &Host,
+    ordinary: Ordinary,
+) -> Result<Ingested, FlowError> {
+    let now = app.clock.now();
+    let Ordinary {
+        columns,
+        points,
+        names_snapshot,
+    } = ordinary;
+    let (appended, rejected) = append(app, host, now, columns, points).await?;
+    app.store.series.touch(host.number, now.timestamp());
+    Ok(Ingested {
+        appended,
+        rejected,
+        snapshot: if names_snapshot {
+            SnapshotOutcome::Unchanged
+        } else {
+            SnapshotOutcome::None
+        },
+    })
+}
+
+/// Whether a report without facts and snapshot leaves its host as it is: then it is an ordinary one.
+pub fn says_nothing_new(
+    host: &Host,
+    agent_version: &str,
+    interval_seconds: u32,
+    snapshot_interval_seconds: u32,
+    snapshot_hash: Option<&str>,
+    now: DateTime<Utc>,
+) -> bool {
+    let is_known = snapshot_hash.is_none_or(|hash| {
+        host.snapshot.as_ref().is_some_and(|known| {
+            known.hash == hash && !is_due(snapshot_interval_seconds, known, now)
+        })
+    });
+    is_known
+        && host.agent_version == agent_version
+        && host.interval_seconds == interval_seconds
+        && host.snapshot_interval_seconds == snapshot_interval_seconds
+}
+
+/// Whether it should be written down again that a snapshot still holds.
+fn is_due(snapshot_interval_seconds: u32, known: &SnapshotReference, now: DateTime<Utc>) -> bool {
+    let half_interval = (i64::from(snapshot_interval_seconds) / 2).max(CONFIRM_SECONDS);
+    now - known.confirmed_at >= TimeDelta::seconds(half_interval)
+}
+
+/// Appends what of the points may be stored, and names the others.
+async fn append(
+    app: &App,
+    host: &Host,
+    now: DateTime<Utc>,
+    columns: Columns,
+    points: Vec<Point>,
+) -> Result<(Appended, Vec<Rejected>), FlowError> {
     let (mut points, rejected) = split_by_time(points, now.timestamp());
     let merged = merge_seconds(&mut points);
     let mut appended = if points.is_empty() {
@@ -62,7 +152,7 @@ pub async fn ingest(app: &App, host: &Host, report: Report) -> Result<Ingested, 
         let post = Post {
             host: host.number,
             received_at: now.timestamp(),
-            series,
+            columns,
             points,
         };
         app.store
@@ -78,18 +168,7 @@ pub async fn ingest(app: &App, host: &Host, report: Report) -> Result<Ingested, 
             })?
     };
     appended.duplicates += merged;
-    let report = Report {
-        series: Vec::new(),
-        points: Vec::new(),
-        ..report
-    };
-    let snapshot = keep_facts_and_snapshot(app, host.host_id, report).await?;
-    app.store.series.touch(host.number, now.timestamp());
-    Ok(Ingested {
-        appended,
-        rejected,
-        snapshot,
-    })
+    Ok((appended, rejected))
 }
 
 /// Writes the host's record only when something of it changed: most reports cost no commit here.
@@ -118,14 +197,11 @@ async fn keep_facts_and_snapshot(
         (Some(_), Some(_)) => SnapshotOutcome::Stored,
         (Some(_), None) => SnapshotOutcome::Wanted,
     };
-    let half_interval = chrono::TimeDelta::seconds(
-        (i64::from(report.snapshot_interval_seconds) / 2).max(CONFIRM_SECONDS),
-    );
     let must_confirm = outcome == SnapshotOutcome::Unchanged
         && before
             .snapshot
             .as_ref()
-            .is_some_and(|known| now - known.confirmed_at >= half_interval);
+            .is_some_and(|known| is_due(report.snapshot_interval_seconds, known, now));
     let is_same = report
         .facts
         .as_ref()

@@ -3,6 +3,7 @@
 //! Each kind has an audience and a `typ` of its own and is never taken for another. A token names what it stands
 //! for; whether that still holds is looked up in memory at each request.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -10,8 +11,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -27,6 +29,8 @@ pub const SECRET_MIN_BYTES: usize = 32;
 const TOKEN_MAX_BYTES: usize = 2048;
 /// Difference of clocks that is forgiven, in seconds.
 const LEEWAY_SECONDS: i64 = 5;
+/// Tokens of which it is remembered that they are genuine, twice: more than a large fleet has, in 4 MiB.
+const KNOWN_TOKENS: usize = 16_384;
 const ISSUER: &str = "infra-watch";
 
 /// What a token is for.
@@ -95,11 +99,62 @@ pub enum TokenError {
     Sign(#[source] jsonwebtoken::errors::Error),
 }
 
+/// What a genuine token says, once its signature was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// What it is for.
+    pub kind: Kind,
+    /// The user or host.
+    pub sub: Uuid,
+    /// The session, API token or host token that it stands for.
+    pub jti: Uuid,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+}
+
+impl Checked {
+    /// Whether it holds at a moment, by its own words.
+    fn is_current(&self, now: i64) -> bool {
+        self.nbf <= now + LEEWAY_SECONDS
+            && now < self.exp + LEEWAY_SECONDS
+            && self.iat <= now + LEEWAY_SECONDS
+            && self.exp - self.iat <= self.kind.max_seconds()
+    }
+}
+
+/// Tokens whose signature was checked, by their SHA-256. Whether they still stand for something is asked each time, so
+/// that a revoked one is refused at once; one that has ended leaves with its half.
+#[derive(Default)]
+struct Known {
+    recent: HashMap<[u8; 32], Checked>,
+    older: HashMap<[u8; 32], Checked>,
+}
+
+impl Known {
+    fn get(&mut self, hash: &[u8; 32]) -> Option<Checked> {
+        if let Some(checked) = self.recent.get(hash) {
+            return Some(*checked);
+        }
+        let checked = self.older.remove(hash)?;
+        self.put(*hash, checked);
+        Some(checked)
+    }
+
+    fn put(&mut self, hash: [u8; 32], checked: Checked) {
+        if self.recent.len() >= KNOWN_TOKENS {
+            self.older = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(hash, checked);
+    }
+}
+
 /// Makes and checks tokens with one secret.
 pub struct Tokens {
     encoding: EncodingKey,
     decoding: DecodingKey,
     refresh_key: [u8; 32],
+    known: Mutex<Known>,
 }
 
 impl Tokens {
@@ -115,6 +170,7 @@ impl Tokens {
             encoding: EncodingKey::from_secret(secret),
             decoding: DecodingKey::from_secret(secret),
             refresh_key: mac(secret, &[b"infra-watch refresh cookies"]),
+            known: Mutex::default(),
         })
     }
 
@@ -147,15 +203,26 @@ impl Tokens {
     }
 
     /// What a genuine, current token of an audience says, and its kind.
-    pub fn verify(
-        &self,
-        audience: &str,
-        token: &str,
-        now: DateTime<Utc>,
-    ) -> Option<(Kind, Claims)> {
+    pub fn verify(&self, audience: &str, token: &str, now: DateTime<Utc>) -> Option<Checked> {
         if token.len() > TOKEN_MAX_BYTES {
             return None;
         }
+        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let known = self.known.lock().get(&hash);
+        let checked = match known {
+            Some(checked) if checked.kind.audience() == audience => checked,
+            Some(_) => return None,
+            None => {
+                let checked = self.check(audience, token)?;
+                self.known.lock().put(hash, checked);
+                checked
+            }
+        };
+        checked.is_current(now.timestamp()).then_some(checked)
+    }
+
+    /// Checks everything of a token but the time.
+    fn check(&self, audience: &str, token: &str) -> Option<Checked> {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[audience]);
@@ -169,22 +236,33 @@ impl Tokens {
             .find(|kind| {
                 kind.audience() == audience && data.header.typ.as_deref() == Some(kind.typ())
             })?;
-        let (claims, now) = (data.claims, now.timestamp());
-        let is_current = claims.nbf <= now + LEEWAY_SECONDS && now < claims.exp + LEEWAY_SECONDS;
-        let is_plausible =
-            claims.iat <= now + LEEWAY_SECONDS && claims.exp - claims.iat <= kind.max_seconds();
-        (is_current && is_plausible).then_some((kind, claims))
+        let Claims {
+            sub,
+            jti,
+            iat,
+            nbf,
+            exp,
+            ..
+        } = data.claims;
+        Some(Checked {
+            kind,
+            sub,
+            jti,
+            iat,
+            nbf,
+            exp,
+        })
     }
 
     /// Who calls with this token: session or API token, as it stands in memory at this moment.
     pub fn user(&self, store: &Store, token: &str, now: DateTime<Utc>) -> Option<Principal> {
-        let (kind, claims) = self.verify(Kind::Access.audience(), token, now)?;
+        let claims = self.verify(Kind::Access.audience(), token, now)?;
         let user = store
             .state
             .users
             .get(claims.sub)
             .filter(|user| !user.disabled)?;
-        match kind {
+        match claims.kind {
             Kind::Access => {
                 let session = store.state.sessions.get(claims.jti)?;
                 let is_valid = session.user_id == user.user_id
@@ -218,7 +296,7 @@ impl Tokens {
         token: &str,
         now: DateTime<Utc>,
     ) -> Option<(Arc<Host>, Uuid)> {
-        let (_, claims) = self.verify(Kind::Host.audience(), token, now)?;
+        let claims = self.verify(Kind::Host.audience(), token, now)?;
         let host = store.state.hosts.get(claims.sub)?;
         let is_valid = host
             .tokens
@@ -296,7 +374,11 @@ mod tests {
                 now() + TimeDelta::minutes(15),
             )
             .unwrap();
-        let verify = |audience, at| tokens.verify(audience, &token, at).map(|(kind, _)| kind);
+        let verify = |audience, at| {
+            tokens
+                .verify(audience, &token, at)
+                .map(|checked| checked.kind)
+        };
         assert_eq!(verify("infra-watch:user", now()), Some(Kind::Access));
         assert_eq!(verify("infra-watch:agent", now()), None);
         assert_eq!(

@@ -5,15 +5,17 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use poem::error::ReadBodyError;
 use poem::http::{StatusCode, header};
-use poem::{FromRequest, IntoResponse, Request, RequestBody, Response, Result};
+use poem::{Body, FromRequest, IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry};
 use poem_openapi::types::Type;
 use poem_openapi::{ApiResponse, impl_apirequest_for_payload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::problem::ApiError;
 use super::server::Connection;
@@ -25,7 +27,7 @@ use crate::wire::report::Report;
 /// Time that a body waits for room to be decoded in.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A value of two bytes in JSON takes sixteen in memory.
-const MEMORY_FACTOR: usize = 8;
+pub const MEMORY_FACTOR: usize = 8;
 /// Largest ordinary body, in bytes, decoded.
 const ORDINARY_BYTES: usize = 64 * 1024;
 /// Largest report on the wire, in bytes.
@@ -201,9 +203,14 @@ async fn read(
         .get::<Arc<Connection>>()
         .map(|connection| connection.body_due());
     let due = due.ok_or_else(ApiError::internal)?;
+    Ok(collect(body, limit_bytes, due).await?.into())
+}
+
+/// A whole body, within its bound and its time.
+pub async fn collect(body: Body, limit_bytes: usize, due: Instant) -> Result<Bytes, ApiError> {
     match tokio::time::timeout_at(due, body.into_bytes_limit(limit_bytes)).await {
         Err(_) => Err(ApiError::timeout()),
-        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(ApiError::too_large(limit_bytes)),
         Ok(Err(_)) => Err(ApiError::bad_request("the body ended too early")),
     }

@@ -120,7 +120,7 @@ fn app(request: &Request) -> poem::Result<&Arc<App>> {
 }
 
 /// Frees the connection's place among those that have not yet shown a valid token.
-fn authenticated(request: &Request) {
+pub fn authenticated(request: &Request) {
     if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
         connection.authenticated();
     }

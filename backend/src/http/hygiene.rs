@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
-use poem::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use poem::web::{Compress, CompressionAlgo, CompressionLevel};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 
 use super::HttpSettings;
 use super::assets::is_wanted;
 use super::docs::Document;
+use super::fast;
 use super::problem::{self, ApiError, PROBLEM_JSON, Problem};
 use crate::app::App;
 
@@ -80,12 +81,17 @@ impl<E: Endpoint> Endpoint for Hygiene<E> {
 }
 
 impl<E: Endpoint> Hygiene<E> {
-    async fn answer(&self, request: Request) -> Response {
-        match AssertUnwindSafe(self.inner.call(request))
-            .catch_unwind()
-            .await
-        {
-            Ok(Ok(answer)) => answer.into_response(),
+    async fn answer(&self, mut request: Request) -> Response {
+        let answered = async {
+            match fast::answer(&self.app, &mut request).await {
+                Some(response) => Ok(response),
+                None => Ok(self.inner.call(request).await?.into_response()),
+            }
+        };
+        let answered: std::thread::Result<Result<Response>> =
+            AssertUnwindSafe(answered).catch_unwind().await;
+        match answered {
+            Ok(Ok(answer)) => answer,
             Ok(Err(error)) => problem::from_error(error),
             Err(_) => {
                 tracing::error!("a handler panicked");
@@ -139,7 +145,7 @@ fn oversized(request: &Request) -> Option<Response> {
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 4)
         .sum();
-    if request.original_uri().to_string().len() > URL_BYTES {
+    if url_bytes(request.original_uri()) > URL_BYTES {
         refuse(StatusCode::URI_TOO_LONG, "the URL is longer than 4 KiB")
     } else if head > HEAD_BYTES {
         refuse(
@@ -149,6 +155,14 @@ fn oversized(request: &Request) -> Option<Response> {
     } else {
         None
     }
+}
+
+/// The length of a URL, of which servers are nearly always sent path and query alone.
+fn url_bytes(uri: &Uri) -> usize {
+    let rest = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    rest + uri
+        .authority()
+        .map_or(0, |authority| authority.as_str().len())
 }
 
 /// A bounded set of names, whatever clients send.

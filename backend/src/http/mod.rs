@@ -5,6 +5,7 @@ mod audit;
 mod body;
 mod credential;
 mod docs;
+mod fast;
 mod guard;
 mod host;
 mod hygiene;

@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use poem::web::Data;
 use poem_openapi::OpenApi;
+use uuid::Uuid;
 
 use super::Tags;
 use super::body::{Accepted, Created, JsonBody, Peer, Reply, ReportBody};
 use super::guard::{Agent, Enrollment};
 use super::problem::ApiError;
 use crate::app::App;
+use crate::domain::host::Host;
 use crate::flows::enroll::{self, Enrolled, Introduction};
 use crate::flows::ingest::{self, Ingested};
 use crate::wire::credential::{Enroll, HostToken};
@@ -82,38 +84,83 @@ impl ReportApi {
         app: Data<&Arc<App>>,
         body: ReportBody,
     ) -> Result<Accepted<ReportOutcome>, ApiError> {
-        let started = Instant::now();
         let host = &agent.0.host;
         let ReportBody { report, wire_bytes } = body;
         let (report_id, points) = report
             .as_ref()
             .map(|report| (report.report_id, report.points.len()))
             .unwrap_or_default();
+        let received = Received {
+            report_id,
+            points,
+            wire_bytes,
+            started: Instant::now(),
+        };
         let outcome = match report {
             Ok(report) => ingest::ingest(&app, host, report)
                 .await
                 .map_err(ApiError::from),
             Err(error) => Err(error),
         };
-        let milliseconds = (started.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
-        match outcome {
-            Ok(ingested) => {
-                count(&app, &ingested);
-                tracing::info!(
-                    host = host.name(), host_id = %host.host_id, %report_id, points,
-                    accepted = ingested.appended.accepted, duplicates = ingested.appended.duplicates,
-                    rejected = ingested.rejected.len(), bytes = wire_bytes, milliseconds, "report accepted"
-                );
-                Ok(Reply(shape(ingested)))
-            }
-            Err(error) => {
-                app.metrics.reports.with_label_values(&["refused"]).inc();
-                tracing::warn!(
-                    host = host.name(), host_id = %host.host_id, %report_id, points, bytes = wire_bytes,
-                    milliseconds, reason = error.detail(), "report refused"
-                );
-                Err(error)
-            }
+        settle(&app, host, received, outcome)
+    }
+}
+
+/// What is known of a report before its outcome.
+pub struct Received {
+    /// Its name for logs; nil when it could not be read.
+    pub report_id: Uuid,
+    /// How many points it brought.
+    pub points: usize,
+    /// Bytes on the wire.
+    pub wire_bytes: usize,
+    /// When its ingest began.
+    pub started: Instant,
+}
+
+impl Received {
+    /// One whose body did not arrive.
+    pub fn unread(started: Instant) -> Self {
+        Self {
+            report_id: Uuid::nil(),
+            points: 0,
+            wire_bytes: 0,
+            started,
+        }
+    }
+}
+
+/// Counts a report, logs its outcome, and shapes the answer.
+pub fn settle(
+    app: &App,
+    host: &Host,
+    received: Received,
+    outcome: Result<Ingested, ApiError>,
+) -> Result<Accepted<ReportOutcome>, ApiError> {
+    let Received {
+        report_id,
+        points,
+        wire_bytes,
+        started,
+    } = received;
+    let milliseconds = (started.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
+    match outcome {
+        Ok(ingested) => {
+            count(app, &ingested);
+            tracing::info!(
+                host = host.name(), host_id = %host.host_id, %report_id, points,
+                accepted = ingested.appended.accepted, duplicates = ingested.appended.duplicates,
+                rejected = ingested.rejected.len(), bytes = wire_bytes, milliseconds, "report accepted"
+            );
+            Ok(Reply(shape(ingested)))
+        }
+        Err(error) => {
+            app.metrics.reports.with_label_values(&["refused"]).inc();
+            tracing::warn!(
+                host = host.name(), host_id = %host.host_id, %report_id, points, bytes = wire_bytes,
+                milliseconds, reason = error.detail(), "report refused"
+            );
+            Err(error)
         }
     }
 }

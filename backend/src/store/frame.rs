@@ -4,6 +4,8 @@
 //! differences. A column is written as whole numbers after exact decimal scaling with zigzag differences, else as
 //! plain `f64`.
 
+use std::sync::Arc;
+
 use super::decimal::{MAX_SCALE, common_scale, scaled, unscaled};
 use super::varint::{
     DecodeError, put_signed, put_unsigned, take, take_array, take_count, take_signed, take_u32,
@@ -23,7 +25,7 @@ pub struct Frame {
     /// When they arrived, Unix seconds.
     pub received_at: i64,
     /// The host's series, by number: one column each.
-    pub series: Vec<u32>,
+    pub series: Arc<[u32]>,
     /// In the order of time, each with a value or nothing for each series.
     pub rows: Vec<Point>,
 }
@@ -98,7 +100,7 @@ fn decode_frame(bytes: &mut &[u8]) -> Result<Frame, DecodeError> {
     let columns = take_count(bytes)?;
     let series = (0..columns)
         .map(|_| take_u32(bytes))
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect::<Result<Arc<[u32]>, _>>()?;
     let count = take_count(bytes)?;
     // A column takes at least a bit of each row.
     if count.saturating_mul(columns) / 8 > bytes.len() {
@@ -234,7 +236,7 @@ mod tests {
             round_trip(&Frame {
                 host: 1,
                 received_at: 0,
-                series: vec![4],
+                series: [4].into(),
                 rows: vec![
                     Point {
                         at: 7,
@@ -259,7 +261,7 @@ mod tests {
             start in 0_i64..4_000_000_000,
         ) {
             let rows = (start..).step_by(30).zip(rows).map(|(at, values)| Point { at, values }).collect();
-            round_trip(&Frame { host: 9, received_at: start, series: vec![0, 7, 70_000], rows });
+            round_trip(&Frame { host: 9, received_at: start, series: [0, 7, 70_000].into(), rows });
         }
 
         #[test]

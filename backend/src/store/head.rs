@@ -14,12 +14,17 @@ use crate::domain::tier::{SLOT_SECONDS, slot_of, slot_start};
 /// Stands for a value that is not there.
 const GAP: i32 = i32::MIN;
 
+/// A map whose keys nobody outside chooses, or only for a map of their own: quicker than one that must withstand that.
+pub type QuickMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
 /// What is in memory of one host.
 #[derive(Debug, Default)]
 pub struct HostHead {
     last_received_at: Option<i64>,
     keys: Vec<Arc<SeriesKey>>,
-    numbers: HashMap<Arc<SeriesKey>, u32>,
+    numbers: QuickMap<Arc<SeriesKey>, u32>,
+    /// How the last report spelled its series, and their numbers.
+    spelled: Option<(Box<str>, Arc<[u32]>)>,
     latest: Vec<Option<(i64, f64)>>,
     slots: BTreeMap<u32, Slot>,
     cells: usize,
@@ -83,6 +88,17 @@ impl HostHead {
         self.keys.push(key);
         self.latest.push(None);
         number
+    }
+
+    /// Numbers of series that the last report spelled in just this way.
+    pub fn known_columns(&self, spelled: &str) -> Option<Arc<[u32]>> {
+        let (known, numbers) = self.spelled.as_ref()?;
+        (known.as_ref() == spelled).then(|| Arc::clone(numbers))
+    }
+
+    /// Keeps how a report spelled its series.
+    pub fn know_columns(&mut self, spelled: Box<str>, numbers: Arc<[u32]>) {
+        self.spelled = Some((spelled, numbers));
     }
 
     /// When the last report came in, Unix seconds.

@@ -167,19 +167,20 @@ pub struct ShapeError {
     pub message: &'static str,
 }
 
+impl From<ReportSeries> for SeriesKey {
+    fn from(series: ReportSeries) -> Self {
+        Self {
+            metric: series.metric.0,
+            instance: series.instance.map(|text| text.0),
+        }
+    }
+}
+
 impl Report {
     /// Checks what single fields cannot say, and hands the report to the domain.
     pub fn into_domain(self) -> Result<domain::report::Report, ShapeError> {
         let shape_error = |field: String, message| ShapeError { field, message };
-        let series: Vec<SeriesKey> = self
-            .series
-            .0
-            .into_iter()
-            .map(|series| SeriesKey {
-                metric: series.metric.0,
-                instance: series.instance.map(|text| text.0),
-            })
-            .collect();
+        let series: Vec<SeriesKey> = self.series.0.into_iter().map(SeriesKey::from).collect();
         let mut sorted: Vec<&SeriesKey> = series.iter().collect();
         sorted.sort_unstable();
         if sorted.windows(2).any(|pair| pair[0] == pair[1]) {

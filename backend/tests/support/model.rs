@@ -1,35 +1,22 @@
 //! What a series store must say: a sorted map in which the first value stands, and readings held against it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "random.rs"]
+mod random;
+
 use std::collections::BTreeMap;
 
 use infra_watch::domain::report::{Point, SeriesKey};
 use infra_watch::domain::series::{Aggregate, Buckets, Grid};
 use infra_watch::store::kv::KvError;
 use infra_watch::store::series::{
-    AppendError, Appended, Fragment, Post, Reading, SeriesStore, Wanted,
+    AppendError, Appended, Columns, Fragment, Post, Reading, SeriesStore, Wanted,
 };
+
+pub use random::Random;
 
 /// Metrics that every host of a test has.
 pub const METRICS: [&str; 4] = ["cpu", "memory", "disk", "odd"];
-
-/// A random number generator whose runs can be repeated (SplitMix64).
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `limit`.
-    pub fn below(&mut self, limit: i64) -> i64 {
-        i64::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
-    }
-}
 
 /// Everything that was ever acknowledged.
 #[derive(Clone, Default)]
@@ -81,13 +68,16 @@ pub fn post(
     Post {
         host,
         received_at,
-        series: METRICS
-            .iter()
-            .map(|metric| SeriesKey {
-                metric: (*metric).to_owned(),
-                instance: None,
-            })
-            .collect(),
+        columns: Columns::Named(
+            METRICS
+                .iter()
+                .map(|metric| SeriesKey {
+                    metric: (*metric).to_owned(),
+                    instance: None,
+                })
+                .collect(),
+            None,
+        ),
         points: times
             .iter()
             .map(|at| Point {

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::{
-    AppendError, Appended, GroupCommit, MAX_HOST_SERIES, Post, Shared, log_key, off_thread,
+    AppendError, Appended, Columns, GroupCommit, MAX_HOST_SERIES, Post, Shared, log_key, off_thread,
 };
 use crate::domain::report::SeriesKey;
 use crate::domain::tier::slot_of;
@@ -27,11 +27,14 @@ const FRAME_CELLS: usize = 20_000;
 /// Bytes at which a value of the log is full and the next one begins.
 const LOG_VALUE_BYTES: usize = 512 * 1024;
 
+/// Where the outcome of a post goes.
+type Answer = oneshot::Sender<Result<Appended, AppendError>>;
+
 /// A post that waits for its commit.
 pub struct Waiting {
     post: Post,
     bytes: usize,
-    answer: oneshot::Sender<Result<Appended, AppendError>>,
+    answer: Answer,
     _permit: OwnedSemaphorePermit,
     _entered: Entered,
 }
@@ -40,7 +43,7 @@ impl Waiting {
     pub fn new(
         post: Post,
         bytes: usize,
-        answer: oneshot::Sender<Result<Appended, AppendError>>,
+        answer: Answer,
         permit: OwnedSemaphorePermit,
         entered: Entered,
     ) -> Self {
@@ -116,8 +119,8 @@ pub struct Appender {
 struct Planned {
     frame: Frame,
     new_series: Vec<SeriesKey>,
+    spelled: Option<Box<str>>,
     appended: Appended,
-    answer: oneshot::Sender<Result<Appended, AppendError>>,
 }
 
 impl Appender {
@@ -181,12 +184,7 @@ impl Appender {
         let mut planned = Vec::with_capacity(posts.len());
         for Waiting { post, answer, .. } in posts {
             match self.plan(post, sealed_through, &mut batch) {
-                Ok((frame, new_series, appended)) => planned.push(Planned {
-                    frame,
-                    new_series,
-                    appended,
-                    answer,
-                }),
+                Ok(plan) => planned.push((plan, answer)),
                 Err(error) => drop(answer.send(Err(error))),
             }
         }
@@ -195,13 +193,13 @@ impl Appender {
         let outcome = self.shared.kv.write(batch).await;
         fault::point("append.written");
         let sealed_through = self.shared.units.read().sealed_through();
-        for Planned {
-            frame,
-            new_series,
-            appended,
-            answer,
-        } in planned
-        {
+        for (plan, answer) in planned {
+            let Planned {
+                frame,
+                new_series,
+                spelled,
+                appended,
+            } = plan;
             let result = outcome.clone().map(|()| {
                 let head = self.shared.head_of(frame.host);
                 let mut head = head.write();
@@ -211,6 +209,9 @@ impl Appender {
                 head.touch(frame.received_at);
                 for row in &frame.rows {
                     head.insert(&frame.series, row, sealed_through);
+                }
+                if let Some(spelled) = spelled {
+                    head.know_columns(spelled, Arc::clone(&frame.series));
                 }
                 appended
             });
@@ -273,7 +274,7 @@ impl Appender {
         post: Post,
         sealed_through: Option<u32>,
         batch: &mut Batch,
-    ) -> Result<(Frame, Vec<SeriesKey>, Appended), AppendError> {
+    ) -> Result<Planned, AppendError> {
         if self.shared.gate.is_deleted(post.host) {
             return Err(AppendError::Deleted);
         }
@@ -290,20 +291,26 @@ impl Appender {
             return Err(KvError::Busy.into());
         }
         let mut new_series = Vec::new();
-        let mut series = Vec::with_capacity(post.series.len());
-        for key in post.series {
-            series.push(match head.number(&key) {
-                Some(number) => number,
-                None => {
-                    let number = head.keys().len() + new_series.len();
-                    if number >= MAX_HOST_SERIES {
-                        return Err(AppendError::TooManySeries);
-                    }
-                    new_series.push(key);
-                    u32::try_from(number).unwrap_or(u32::MAX)
+        let (series, spelled): (Arc<[u32]>, _) = match post.columns {
+            Columns::Known(numbers) => (numbers, None),
+            Columns::Named(names, spelled) => {
+                let mut series = Vec::with_capacity(names.len());
+                for key in names {
+                    series.push(match head.number(&key) {
+                        Some(number) => number,
+                        None => {
+                            let number = head.keys().len() + new_series.len();
+                            if number >= MAX_HOST_SERIES {
+                                return Err(AppendError::TooManySeries);
+                            }
+                            new_series.push(key);
+                            u32::try_from(number).unwrap_or(u32::MAX)
+                        }
+                    });
                 }
-            });
-        }
+                (series.into(), spelled)
+            }
+        };
         for (number, key) in (head.keys().len()..).zip(&new_series) {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             let name = serde_json::to_vec(key).map_err(|error| KvError::Io(error.to_string()))?;
@@ -334,28 +341,29 @@ impl Appender {
             }
             row.values.iter().any(Option::is_some)
         });
-        Ok((
-            Frame {
+        Ok(Planned {
+            frame: Frame {
                 host: post.host,
                 received_at: post.received_at,
                 series,
                 rows,
             },
             new_series,
+            spelled,
             appended,
-        ))
+        })
     }
 
     /// Writes frames into values of the log, a frame for each host and slot. Returns, for each slot, the last value
     /// that has something of it, and when that arrived.
     fn write_frames(
         &mut self,
-        planned: &[Planned],
+        planned: &[(Planned, Answer)],
         batch: &mut Batch,
     ) -> BTreeMap<u32, (u64, i64)> {
         let mut open: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
         let mut written = BTreeMap::new();
-        for Planned { frame, .. } in planned {
+        for (Planned { frame, .. }, _) in planned {
             let rows_of_frame = (FRAME_CELLS / frame.series.len().max(1)).max(1);
             for slot_rows in frame.rows.chunk_by(|a, b| slot_of(a.at) == slot_of(b.at)) {
                 let Some(slot) = slot_rows.first().map(|row| slot_of(row.at)) else {

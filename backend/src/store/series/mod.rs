@@ -14,7 +14,7 @@ mod rollup;
 mod seal;
 mod units;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub use self::units::Unit;
 use self::units::{Tally, Units};
 use super::OpenError;
 use super::frame;
-use super::head::HostHead;
+use super::head::{HostHead, QuickMap};
 use super::kv::{Batch, Key, Kv, KvError, Table, scan_all};
 use super::row::Packer;
 use super::varint::DecodeError;
@@ -67,6 +67,30 @@ impl Default for GroupCommit {
     }
 }
 
+/// The series of a post.
+#[derive(Clone, Debug)]
+pub enum Columns {
+    /// By name, and how the report spelled them, if its next one shall be recognised by that.
+    Named(Vec<SeriesKey>, Option<Box<str>>),
+    /// By number: spelled as in a report before.
+    Known(Arc<[u32]>),
+}
+
+impl Columns {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Named(names, _) => names.len(),
+            Self::Known(numbers) => numbers.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// The points of one report.
 #[derive(Debug)]
 pub struct Post {
@@ -74,8 +98,8 @@ pub struct Post {
     pub host: u32,
     /// When it arrived, Unix seconds.
     pub received_at: i64,
-    /// Names of the columns.
-    pub series: Vec<SeriesKey>,
+    /// The series that each point has a value for.
+    pub columns: Columns,
     /// In the order of time, one for each second.
     pub points: Vec<Point>,
 }
@@ -106,7 +130,7 @@ pub enum AppendError {
     Kv(#[from] KvError),
 }
 
-type Heads = RwLock<HashMap<u32, Arc<RwLock<HostHead>>>>;
+type Heads = RwLock<QuickMap<u32, Arc<RwLock<HostHead>>>>;
 
 /// What the log holds of a slot.
 #[derive(Clone, Copy, Debug)]
@@ -209,7 +233,7 @@ impl SeriesStore {
     /// # Errors
     /// See [`AppendError`]; nothing is acknowledged then, and sending it again is safe.
     pub async fn append(&self, post: Post) -> Result<Appended, AppendError> {
-        let bytes = post.points.len() * (16 + post.series.len() * 16) + post.series.len() * 64;
+        let bytes = post.points.len() * (16 + post.columns.len() * 16) + post.columns.len() * 64;
         let permits = u32::try_from(bytes.clamp(1, QUEUE_BYTES)).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.budget)
             .try_acquire_many_owned(permits)
@@ -230,6 +254,11 @@ impl SeriesStore {
             Some(head) => look(&head.read()),
             None => look(&HostHead::default()),
         }
+    }
+
+    /// Numbers of the series that a host's last report spelled in just this way.
+    pub fn known_columns(&self, host: u32, spelled: &str) -> Option<Arc<[u32]>> {
+        self.with_head(host, |head| head.known_columns(spelled))
     }
 
     /// Notes that a report came in, without points to keep.

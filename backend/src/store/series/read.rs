@@ -5,7 +5,7 @@
 //! its day. Where buckets are enough, those of a tier stand for the points of a day.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use super::rollup::read_buckets;
@@ -165,7 +165,7 @@ impl<'a, E: From<KvError>, F: FnMut(usize, usize, Fragment) -> Result<(), E>> Wa
         let (first, last) = (slot_of(range.start), slot_of(range.end - 1));
         let mut days_with_slots = HashSet::new();
         for slot in units.range(Table::Slots, first, last) {
-            if self.reading.hosts.len() > 1 || !self.done.contains(&(0, slot)) {
+            if !self.all_done(slot..=slot) {
                 self.add(&mut reads, Table::Slots, slot);
                 days_with_slots.insert(day_of_slot(slot));
             }
@@ -179,6 +179,10 @@ impl<'a, E: From<KvError>, F: FnMut(usize, usize, Fragment) -> Result<(), E>> Wa
         days.sort_unstable();
         days.dedup();
         for day in days {
+            let slots = day * SLOTS_PER_DAY..=day * SLOTS_PER_DAY + SLOTS_PER_DAY - 1;
+            if self.all_done(first.max(*slots.start())..=last.min(*slots.end())) {
+                continue;
+            }
             let tier = self.tier(day);
             if let Some(tier) = tier {
                 self.add(&mut reads, table_of(tier), day);
@@ -190,6 +194,14 @@ impl<'a, E: From<KvError>, F: FnMut(usize, usize, Fragment) -> Result<(), E>> Wa
             }
         }
         reads
+    }
+
+    /// Whether every host's part of these slots was given from memory.
+    fn all_done(&self, slots: RangeInclusive<u32>) -> bool {
+        slots.into_iter().all(|slot| {
+            let mut positions = 0..self.reading.hosts.len();
+            positions.all(|position| self.done.contains(&(position, slot)))
+        })
     }
 
     /// The tier whose buckets may stand for a day: the coarsest that lies within the buckets asked for, or, where the
