@@ -189,7 +189,7 @@ async fn an_admin_looks_after_the_backend() {
     browser.settle().await;
     assert_eq!(browser.count("[data-job], [data-tier]").await, 0);
     assert_eq!(
-        browser.text("h1").await,
+        browser.text(".empty-title").await,
         "There is no page at this address."
     );
     check_traffic(&browser, &site).await;
@@ -251,7 +251,7 @@ async fn screenshots() {
     let _backend = site.start(&[]).await;
     let hosts = demo::fill(&site, 6 * 60).await;
     let admin = site.admin().await;
-    for job in ["seal", "repack", "sweep"] {
+    for job in ["seal", "repack", "rollup", "sweep"] {
         admin.run_job().name(job).send().await.unwrap();
     }
     let browser = Browser::start(&site.url("")).await;

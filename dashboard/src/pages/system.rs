@@ -30,7 +30,7 @@ pub fn SystemPage() -> Html {
             { system.show(skeleton, |system| html! {
                 <>
                     <dl class="card facts">{ facts(system) }</dl>
-                    <h2 class="table-title" id="tiers">{ "Kept" }</h2>
+                    <h2 class="table-title" id="tiers">{ "What is kept" }</h2>
                     <div class="card table-card">
                         <table class="table" aria-labelledby="tiers">
                             <thead><tr>
@@ -113,7 +113,7 @@ fn tier(stored: &StoredTier) -> Html {
             <th scope="row">{ name }</th>
             <td data-label="Points" class="number">{ format::number(stored.points as f64) }</td>
             <td data-label="Size" class="number">{ format::bytes(stored.bytes as f64) }</td>
-            <td data-label="Kept from" class="nowrap"><Time at={stored.from} exact={true} otherwise="nothing yet" /></td>
+            <td data-label="Kept from" class="wide nowrap"><Time at={stored.from} exact={true} otherwise="nothing yet" /></td>
             <td data-label="Kept for">{ format::duration(stored.retention_seconds as f64) }</td>
         </tr>
     }
@@ -209,7 +209,7 @@ fn JobRow(props: &JobRowProps) -> Html {
             <td data-label="Runs" title={format!("{} UTC", job.schedule)}>{ format::schedule(&job.schedule, zone(now)) }</td>
             <td data-label="Last run" class="nowrap"><Time at={job.last_run_at} otherwise="not yet" /></td>
             <td data-label="Took" class="nowrap">{ job.last_duration_seconds.map_or_else(|| format::NOTHING.to_owned(), format::duration) }</td>
-            <td data-label="Result" class="result">
+            <td data-label="Result" class="result wide">
                 { result(job, is_busy, noun) }
                 if let Some(error) = submit.whole(&[]) { <p class="field-error" role="alert">{ error }</p> }
             </td>
