@@ -114,6 +114,9 @@ pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return NOTHING.to_owned();
     }
+    if seconds > 0.0 && seconds < 0.001 {
+        return "< 1 ms".to_owned();
+    }
     if seconds > 0.0 && seconds < 1.0 {
         return format!("{:.0} ms", seconds * 1000.0);
     }
@@ -281,6 +284,7 @@ mod tests {
         check("By/s", 1_572_864.0, "1.50 MiB/s");
         check("By", 25_769_803_776.0, "24 GiB");
         check("s", 0.0, "0 s");
+        check("s", 0.000_3, "< 1 ms");
         check("s", 0.25, "250 ms");
         check("s", 59.6, "1 min");
         check("s", 3725.0, "1 h 2 min");

@@ -181,6 +181,7 @@ fn JobRow(props: &JobRowProps) -> Html {
     };
     let (name, meaning, noun) = words(&job.name);
     let is_busy = submit.is_busy();
+    let action = if is_busy { "Running" } else { "Run now" };
     let run = {
         let (submit, refresh, name) = (submit.clone(), props.refresh.clone(), job.name.clone());
         let answer = answer.clone();
@@ -217,8 +218,8 @@ fn JobRow(props: &JobRowProps) -> Html {
             <td class="row-actions">
                 <span class="visually-hidden" role="status">{ said }</span>
                 // Not `disabled`, which would take the focus from whoever pressed it.
-                <button type="button" class="button" data-action="run" aria-label={format!("Run {name} now")} aria-disabled={is_busy.to_string()} onclick={run}>
-                    { if is_busy { "Running" } else { "Run now" } }
+                <button type="button" class="button" data-action="run" aria-label={format!("{action}: {name}")} aria-disabled={is_busy.to_string()} onclick={run}>
+                    { action }
                 </button>
             </td>
         </tr>
