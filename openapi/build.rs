@@ -7,6 +7,10 @@ use std::{env, fs};
 use progenitor::{GenerationSettings, Generator, InterfaceStyle};
 use serde_json::Value;
 
+/// What the generator writes for every status that comes with a problem.
+const PROBLEM: &str =
+    "=> { Err (Error :: ErrorResponse (ResponseValue :: from_response (response) . await ?)) }";
+
 #[expect(
     clippy::disallowed_methods,
     reason = "cargo speaks to build scripts through the environment"
@@ -28,8 +32,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     settings.with_pre_hook("crate::authorize".parse()?);
     let tokens = Generator::new(&settings).generate_tokens(&serde_json::from_value(document)?)?;
     let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is set by cargo")?;
-    fs::write(Path::new(&out).join("client.rs"), tokens.to_string())?;
+    let code = merge_problems(&tokens.to_string());
+    fs::write(Path::new(&out).join("client.rs"), code)?;
     Ok(())
+}
+
+/// Gives neighbouring statuses that come with a problem one arm: each arm waits for the body by itself, which every
+/// operation would carry to every browser a dozen times.
+fn merge_problems(code: &str) -> String {
+    let mut parts = code.split(PROBLEM).peekable();
+    let mut merged = String::with_capacity(code.len());
+    while let Some(part) = parts.next() {
+        merged.push_str(part);
+        if let Some(next) = parts.peek() {
+            let is_status = next.trim_start().starts_with(|c: char| c.is_ascii_digit());
+            merged.push_str(if is_status { "|" } else { PROBLEM });
+        }
+    }
+    merged
 }
 
 fn rename_key(value: &mut Value, from: &str, to: &str) {

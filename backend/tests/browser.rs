@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 
 use browser::{Browser, ENTER, Theme};
 use infra_watch_client::types;
-use process::{ADMIN, PASSWORD, Site, until};
+use process::{ADMIN, PASSWORD, Site, unix_now, until};
 
 const VIEWER: &str = "vera";
 const CPU_CHART: &str = "[data-metric=cpu_usage_percent] canvas";
 const ADMINISTRATION: &str = "a[href='/administration/users']";
+const SYSTEM: &str = "/administration/system";
 
 /// A file below `dashboard/`.
 fn dashboard(file: &str) -> PathBuf {
@@ -139,6 +140,63 @@ async fn logs_in_sees_this_machine_and_its_charts_and_logs_out() {
 }
 
 #[tokio::test]
+async fn an_admin_looks_after_the_backend() {
+    dashboard("dist/index.html");
+    let site = Site::new();
+    let _backend = site.start(&[]).await;
+    demo::fill(&site, 6 * 60).await;
+    let admin = site.admin().await;
+    let browser = Browser::start(&site.url("")).await;
+    browser.open("/").await;
+    log_in(&browser, ADMIN).await;
+    browser.click(ADMINISTRATION).await;
+    browser.click(&format!(".tabs a[href='{SYSTEM}']")).await;
+    for tier in ["raw", "five_minutes", "hour"] {
+        browser.see(&format!("[data-tier={tier}]")).await;
+    }
+    let jobs = admin.get_system().send().await.unwrap().into_inner().jobs;
+    for job in &jobs {
+        browser.see(&format!("[data-job={}]", job.name)).await;
+    }
+    assert_eq!(browser.count("[data-action=run]").await, jobs.len());
+
+    let seal = "[data-job=seal]";
+    let pressed = unix_now();
+    browser.click(&format!("{seal} [data-action=run]")).await;
+    let run_at = until("seal ran", 30, || async {
+        let system = admin.get_system().send().await.unwrap().into_inner();
+        let seal = system.jobs.into_iter().find(|job| job.name == "seal");
+        let run_at = seal.and_then(|job| job.last_run_at);
+        run_at.filter(|at| at.timestamp() >= pressed)
+    })
+    .await
+    .to_rfc3339();
+    browser
+        .see(&format!("{seal} time[datetime='{run_at}']"))
+        .await;
+    browser.see(&format!("{seal} .status-up")).await;
+    log_out(&browser).await;
+    check_traffic(&browser, &site).await;
+
+    let viewer = types::CreateUser::builder()
+        .username(VIEWER)
+        .password(PASSWORD)
+        .role(types::Role::Viewer);
+    admin.create_user().body(viewer).send().await.unwrap();
+    log_in(&browser, VIEWER).await;
+    browser.open(SYSTEM).await;
+    browser.see("[data-action=user-menu]").await;
+    browser.settle().await;
+    assert_eq!(browser.count("[data-job], [data-tier]").await, 0);
+    assert_eq!(
+        browser.text(".empty-title").await,
+        "There is no page at this address."
+    );
+    check_traffic(&browser, &site).await;
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn nothing_serious_hinders_anyone_from_using_it() {
     dashboard("dist/index.html");
     let axe = axe();
@@ -154,6 +212,7 @@ async fn nothing_serious_hinders_anyone_from_using_it() {
         "/administration/users",
         "/administration/enrollment-keys",
         "/administration/audit",
+        SYSTEM,
         "/api-tokens",
         "/nowhere",
     ];
@@ -191,6 +250,10 @@ async fn screenshots() {
     let site = Site::new();
     let _backend = site.start(&[]).await;
     let hosts = demo::fill(&site, 6 * 60).await;
+    let admin = site.admin().await;
+    for job in ["seal", "repack", "rollup", "sweep"] {
+        admin.run_job().name(job).send().await.unwrap();
+    }
     let browser = Browser::start(&site.url("")).await;
     let shots = [("", 1280, 800, false), ("-phone", 390, 844, true)];
     for theme in [Theme::Light, Theme::Dark] {
@@ -209,6 +272,10 @@ async fn screenshots() {
             browser.see(CPU_CHART).await;
             browser.settle().await;
             browser.screenshot(&file("host")).await;
+            browser.open(SYSTEM).await;
+            browser.see("[data-job=seal]").await;
+            browser.settle().await;
+            browser.screenshot(&file("system")).await;
             log_out(&browser).await;
         }
     }

@@ -289,6 +289,18 @@ impl Api {
         .await
     }
 
+    /// How the backend itself is doing.
+    pub async fn system(&self) -> Answer<types::System> {
+        self.call(async |client| client.get_system().send().await)
+            .await
+    }
+
+    /// Runs a job now; answers when it is done.
+    pub async fn run_job(&self, name: &str) -> Answer<types::Job> {
+        self.call(async |client| client.run_job().name(name).send().await)
+            .await
+    }
+
     /// Asks; when the access token has ended, renews the session once and asks again.
     async fn call<T>(
         &self,

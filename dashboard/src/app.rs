@@ -17,6 +17,7 @@ use crate::pages::host::HostPage;
 use crate::pages::login::Login;
 use crate::pages::not_found::NotFound;
 use crate::pages::overview::Overview;
+use crate::pages::system::SystemPage;
 use crate::pages::users::Users;
 use crate::route::Route;
 
@@ -70,9 +71,10 @@ fn page(role: Role) -> impl Fn(Route) -> Html {
         Route::Users if role == Role::Admin => html! { <Users /> },
         Route::EnrollmentKeys if role == Role::Admin => html! { <EnrollmentKeys /> },
         Route::Audit if role == Role::Admin => html! { <Audit /> },
+        Route::System if role == Role::Admin => html! { <SystemPage /> },
         Route::ApiTokens => html! { <ApiTokens /> },
         Route::Login => html! { <Redirect<Route> to={Route::Overview} /> },
-        Route::Users | Route::EnrollmentKeys | Route::Audit | Route::NotFound => {
+        Route::Users | Route::EnrollmentKeys | Route::Audit | Route::System | Route::NotFound => {
             html! { <NotFound /> }
         }
     }

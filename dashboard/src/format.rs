@@ -114,6 +114,9 @@ pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return NOTHING.to_owned();
     }
+    if seconds > 0.0 && seconds < 0.001 {
+        return "< 1 ms".to_owned();
+    }
     if seconds > 0.0 && seconds < 1.0 {
         return format!("{:.0} ms", seconds * 1000.0);
     }
@@ -195,6 +198,40 @@ pub fn tick(at: DateTime<FixedOffset>, distance_seconds: f64) -> String {
     at.format(form).to_string()
 }
 
+/// A job's schedule in words, in the viewer's zone: `every 10 minutes`, `every hour at :15`, `every day at 00:40`. It
+/// comes as second, minute, hour, day, month and weekday in UTC; what is not said in words stays as it is.
+pub fn schedule(cron: &str, zone: FixedOffset) -> String {
+    let fields: Vec<&str> = cron.split(' ').collect();
+    let [_, minute, hour, "*", "*", "*"] = fields[..] else {
+        return cron.to_owned();
+    };
+    let every = minute
+        .strip_prefix("*/")
+        .and_then(|count| count.parse().ok());
+    let local = |minutes: i32| (minutes + zone.local_minus_utc() / 60).rem_euclid(24 * 60);
+    match (minute, minute.parse(), hour, hour.parse::<i32>()) {
+        ("*", _, "*", _) => "every minute".to_owned(),
+        (_, Ok(minute), "*", _) => format!("every hour at :{:02}", local(minute) % 60),
+        (_, Ok(minute), _, Ok(hour)) => {
+            let at = local(hour * 60 + minute);
+            format!("every day at {:02}:{:02}", at / 60, at % 60)
+        }
+        _ => match every {
+            Some(minutes) if hour == "*" => format!("every {}", count(minutes, "minute")),
+            _ => cron.to_owned(),
+        },
+    }
+}
+
+/// When a disk is full, in words: `full in 12 days`.
+pub fn full_in(days: f64) -> String {
+    match days {
+        ..1.0 => "full in less than a day".to_owned(),
+        730.0.. => format!("full in {}", count((days / 365.0) as usize, "year")),
+        _ => format!("full in {}", count(days as usize, "day")),
+    }
+}
+
 /// A metric's name in words, and whether its instance needs to be said.
 pub fn metric_title(metric: &str) -> String {
     match metric {
@@ -247,6 +284,7 @@ mod tests {
         check("By/s", 1_572_864.0, "1.50 MiB/s");
         check("By", 25_769_803_776.0, "24 GiB");
         check("s", 0.0, "0 s");
+        check("s", 0.000_3, "< 1 ms");
         check("s", 0.25, "250 ms");
         check("s", 59.6, "1 min");
         check("s", 3725.0, "1 h 2 min");
@@ -298,6 +336,33 @@ mod tests {
             clock(now - chrono::Duration::days(1), now, zone),
             "22 Nov, 08:00"
         );
+    }
+
+    #[test]
+    fn schedules_in_words() {
+        let check = |cron, east_minutes: i32, expect| {
+            let zone = FixedOffset::east_opt(east_minutes * 60).unwrap();
+            assert_eq!(schedule(cron, zone), expect, "{cron}");
+        };
+        check("20 * * * * *", 60, "every minute");
+        check("17 */10 * * * *", 60, "every 10 minutes");
+        check("0 15 * * * *", 60, "every hour at :15");
+        check("0 15 * * * *", 330, "every hour at :45");
+        check("0 40 0 * * *", 0, "every day at 00:40");
+        check("0 40 0 * * *", -60, "every day at 23:40");
+        check("0 50 22 * * *", 120, "every day at 00:50");
+        for other in ["0 0 0 1 * *", "0 */5 3 * * *", "0 1,2 * * * *", "soon"] {
+            check(other, 60, other);
+        }
+    }
+
+    #[test]
+    fn disks_fill_up() {
+        let check = |days, expect| assert_eq!(full_in(days), expect);
+        check(0.4, "full in less than a day");
+        check(1.9, "full in 1 day");
+        check(89.6, "full in 89 days");
+        check(10_000.0, "full in 27 years");
     }
 
     #[test]

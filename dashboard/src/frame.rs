@@ -40,11 +40,12 @@ const SECTIONS: [Section; 2] = [
 ];
 
 /// Pages that can be searched for beside the sections.
-const PAGES: [(Route, Role); 4] = [
+const PAGES: [(Route, Role); 5] = [
     (Route::Users, Role::Admin),
     (Route::EnrollmentKeys, Role::Admin),
     (Route::ApiTokens, Role::Viewer),
     (Route::Audit, Role::Admin),
+    (Route::System, Role::Admin),
 ];
 
 impl Section {
@@ -53,7 +54,11 @@ impl Section {
             Route::Overview => matches!(route, Route::Overview | Route::Host { .. }),
             Route::Users => matches!(
                 route,
-                Route::Users | Route::EnrollmentKeys | Route::Audit | Route::ApiTokens
+                Route::Users
+                    | Route::EnrollmentKeys
+                    | Route::Audit
+                    | Route::System
+                    | Route::ApiTokens
             ),
             _ => *route == self.route,
         }

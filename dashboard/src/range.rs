@@ -23,6 +23,11 @@ const STEPS: [i64; 14] = [
     10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 86_400,
 ];
 
+/// The finest buckets that the backend keeps, in seconds.
+const KEPT_SECONDS: i64 = 300;
+/// A day.
+const DAY_SECONDS: i64 = 86_400;
+
 /// The least span that a zoom may leave, in seconds.
 pub const SHORTEST_SECONDS: i64 = 60;
 
@@ -104,16 +109,17 @@ impl Range {
         matches!(self, Self::Preset(_))
     }
 
-    /// The width of a bucket, in seconds, that suits a host measured each `interval_seconds`.
+    /// The width of a bucket, in seconds, that suits a host measured each `interval_seconds`. Over long spans it holds
+    /// whole buckets of those that the backend keeps, so that it need not read single points.
     pub fn step_seconds(self, interval_seconds: i64) -> i64 {
         let least = (self.seconds() / POINTS).max(interval_seconds).max(1);
-        if least == interval_seconds {
+        if least == interval_seconds && least < KEPT_SECONDS {
             return least;
         }
         STEPS
             .into_iter()
             .find(|step| *step >= least)
-            .unwrap_or(least)
+            .unwrap_or_else(|| (least + DAY_SECONDS - 1) / DAY_SECONDS * DAY_SECONDS)
     }
 
     /// In words: `last hour`, or both moments.
@@ -202,8 +208,20 @@ mod tests {
                 to: 86_400 * 4000,
             },
             30,
-            960_000,
+            12 * 86_400,
         );
+    }
+
+    #[test]
+    fn long_spans_take_the_buckets_that_are_kept() {
+        let (week, month, quarter) = (Range::Preset(4), Range::Preset(5), Range::Preset(6));
+        for interval in [1, 30, 299, 300, 1000, 1700, 5000, 86_400] {
+            assert_eq!(week.step_seconds(interval) % 300, 0, "{interval}");
+            assert_eq!(month.step_seconds(interval) % 3600, 0, "{interval}");
+            assert_eq!(quarter.step_seconds(interval) % 3600, 0, "{interval}");
+        }
+        assert_eq!(week.step_seconds(30), 1800);
+        assert_eq!(month.step_seconds(30), 7200);
     }
 
     #[test]

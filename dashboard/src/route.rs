@@ -24,6 +24,9 @@ pub enum Route {
     /// Who did what.
     #[at("/administration/audit")]
     Audit,
+    /// How the backend itself is doing.
+    #[at("/administration/system")]
+    System,
     /// One's own tokens for programs.
     #[at("/api-tokens")]
     ApiTokens,
@@ -45,6 +48,7 @@ impl Route {
             Self::Users => "Users",
             Self::EnrollmentKeys => "Enrolment keys",
             Self::Audit => "Audit log",
+            Self::System => "System",
             Self::ApiTokens => "API tokens",
             Self::Login => "Log in",
             Self::NotFound => "Not found",

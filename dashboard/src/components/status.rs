@@ -15,8 +15,12 @@ pub fn name(status: HostStatus) -> &'static str {
 
 /// Shape and word in the status's colour.
 pub fn status_mark(status: HostStatus) -> Html {
-    let name = name(status);
-    html! { <span class={classes!("status", format!("status-{name}"))}>{ status_shape(status) }{ name }</span> }
+    mark(status, name(status))
+}
+
+/// The shape and colour of a status beside another word: of a job, say, that ended well.
+pub fn mark(status: HostStatus, word: &str) -> Html {
+    html! { <span class={classes!("status", format!("status-{}", name(status)))}>{ status_shape(status) }{ word }</span> }
 }
 
 /// The shape alone: ● up, ◐ late, ■ down, ○ pending.

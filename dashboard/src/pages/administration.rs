@@ -9,11 +9,12 @@ use crate::components::icon::{Glyph, icon};
 use crate::route::Route;
 
 /// The pages in the order of their tabs.
-const TABS: [Route; 4] = [
+const TABS: [Route; 5] = [
     Route::Users,
     Route::EnrollmentKeys,
     Route::ApiTokens,
     Route::Audit,
+    Route::System,
 ];
 
 #[derive(PartialEq, Properties)]

@@ -11,4 +11,5 @@ pub mod metrics;
 pub mod not_found;
 pub mod overview;
 pub mod password;
+pub mod system;
 pub mod users;
