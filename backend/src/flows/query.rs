@@ -119,6 +119,9 @@ pub struct Columns {
     pub columns: Vec<Column>,
 }
 
+/// Moments, in Unix seconds, and their values.
+type Points = Vec<(i64, f64)>;
+
 /// A host's series that a selection names, by number and by name.
 fn wanted(app: &App, host: &Host, selection: &Selection) -> (Wanted, Vec<Arc<SeriesKey>>) {
     app.store.series.with_head(host.number, |head| {
@@ -143,8 +146,8 @@ pub fn samples(app: &App, host: &Host, selection: &Selection) -> Result<Columns,
     selection.check()?;
     let mut budget = Budget::new();
     let (wanted, keys) = wanted(app, host, selection);
-    let mut series: Vec<(Arc<SeriesKey>, Vec<(i64, f64)>)> =
-        keys.into_iter().map(|key| (key, Vec::new())).collect();
+    let mut series: Vec<(Arc<SeriesKey>, Points)> =
+        keys.into_iter().map(|key| (key, Points::new())).collect();
     let too_long = || {
         FlowError::invalid(
             "from",

@@ -204,7 +204,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for PlainReport<'a> {
                     match name {
                         "report_id" => once(&mut report_id, map.next_value()?)?,
                         "agent_version" => {
-                            once(&mut agent_version, map.next_value::<Text<'_>>()?.0)?
+                            once(&mut agent_version, map.next_value::<Text<'_>>()?.0)?;
                         }
                         "sent_at" => once(&mut sent_at, map.next_value()?)?,
                         "interval_seconds" => once(&mut interval_seconds, map.next_value()?)?,
@@ -214,7 +214,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for PlainReport<'a> {
                         "series" => once(&mut series, map.next_value()?)?,
                         "points" => once(&mut points, map.next_value::<Points>()?.0)?,
                         "snapshot_hash" => {
-                            once(&mut snapshot_hash, map.next_value::<Text<'_>>()?.0)?
+                            once(&mut snapshot_hash, map.next_value::<Text<'_>>()?.0)?;
                         }
                         "host" | "snapshot" => return Err(A::Error::custom("not ordinary")),
                         _ => drop(map.next_value::<IgnoredAny>()?),

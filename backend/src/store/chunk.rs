@@ -649,7 +649,7 @@ impl<'a> Column<'a> {
             }
             KIND_PLAIN => {
                 let values: Vec<f64> = unpack(header, self.body, self.count)?;
-                self.spread(&rows, &values, |place, value| each(place, value));
+                self.spread(&rows, &values, each);
             }
             KIND_DELTAS => {
                 let values = read_deltas(self.body, self.count)?;

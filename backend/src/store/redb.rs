@@ -33,8 +33,10 @@ const TRANSACTION_BYTES: usize = 8 * 1024 * 1024;
 const QUEUE_BATCHES: usize = 65_536;
 const STATE_FILE: &str = "state.redb";
 const SERIES_FILE: &str = "series.redb";
-/// redb's page cache for each file.
-const CACHE_BYTES: usize = 32 * 1024 * 1024;
+/// redb's page cache for state, which lives in memory anyway, in bytes.
+const STATE_CACHE_BYTES: usize = 8 * 1024 * 1024;
+/// And for series: a day of 200 hosts, so that a top list over it reads no file.
+const SERIES_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// Files below are not worth compacting, in bytes.
 const COMPACT_LEAST_BYTES: u64 = 4 * 1024 * 1024;
 /// Files above would hold up writers for more than seconds, in bytes.
@@ -46,6 +48,7 @@ const PACKING: Packing = Packing {
     entry_bytes: 8,
 };
 
+type OpenTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
 fn definition(table: Table) -> Definition {
@@ -584,7 +587,7 @@ impl Kv for RedbKv {
     fn visit(&self, class: Class, reads: &[Read], each: &mut Visitor<'_>) -> Result<(), KvError> {
         self.handle(class).file.with(|database| {
             let transaction = database.begin_read()?;
-            let mut open: Option<(Table, redb::ReadOnlyTable<&[u8], &[u8]>)> = None;
+            let mut open: Option<(Table, OpenTable)> = None;
             for (index, Read { table, range }) in reads.iter().enumerate() {
                 if range.start >= range.end {
                     continue;

@@ -274,8 +274,8 @@ impl<'a, E: From<KvError>, F: FnMut(usize, usize, Fragment) -> Result<(), E>> Wa
             Table::Slots => {
                 if !self.done.contains(&(position, unit)) {
                     let row = Row::read(bytes, unit_start(table, unit)).map_err(damaged)?;
-                    let start = slot_start(unit);
-                    self.points(position, &row, &[start..start + SLOT_SECONDS])?;
+                    let whole = slot_start(unit)..slot_start(unit) + SLOT_SECONDS;
+                    self.points(position, &row, std::slice::from_ref(&whole))?;
                     self.done.insert((position, unit));
                 }
                 Ok(())
