@@ -231,10 +231,10 @@ async fn buckets_outlive_their_points() {
     // A deleted host leaves nothing, and the others everything.
     store.forget(2);
     store.purge(2).await.unwrap();
-    model.forget_host(2);
+    model.0.retain(|(host, _, _), _| *host != 2);
     check_points(&store, &model, &HOSTS, START, now);
     let mut gone = gone;
-    gone.forget_host(2);
+    gone.0.retain(|(host, _, _), _| *host != 2);
     check_buckets(&store, &gone, &HOSTS, START, now, 3600);
     let [raw, ..] = store.tier_stats();
     assert_eq!(raw.points, model.0.len() as u64);

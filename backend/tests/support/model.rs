@@ -1,7 +1,11 @@
 //! What a series store must say: a sorted map in which the first value stands, and readings held against it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "random.rs"]
+mod random;
+
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use infra_watch::domain::report::{Point, SeriesKey};
 use infra_watch::domain::series::{Aggregate, Buckets, Grid};
@@ -10,26 +14,10 @@ use infra_watch::store::series::{
     AppendError, Appended, Fragment, Post, Reading, SeriesStore, Wanted,
 };
 
+pub use random::Random;
+
 /// Metrics that every host of a test has.
 pub const METRICS: [&str; 4] = ["cpu", "memory", "disk", "odd"];
-
-/// A random number generator whose runs can be repeated (SplitMix64).
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `limit`.
-    pub fn below(&mut self, limit: i64) -> i64 {
-        i64::try_from(self.next() % u64::try_from(limit).unwrap()).unwrap()
-    }
-}
 
 /// Everything that was ever acknowledged.
 #[derive(Clone, Default)]
@@ -42,12 +30,12 @@ impl Model {
         for point in &post.points {
             for (series, value) in point.values.iter().enumerate() {
                 let Some(value) = value else { continue };
-                let place = (post.host, series, point.at);
-                if self.0.contains_key(&place) {
-                    appended.duplicates += 1;
-                } else {
-                    self.0.insert(place, *value);
-                    appended.accepted += 1;
+                match self.0.entry((post.host, series, point.at)) {
+                    Entry::Occupied(_) => appended.duplicates += 1,
+                    Entry::Vacant(place) => {
+                        place.insert(*value);
+                        appended.accepted += 1;
+                    }
                 }
             }
         }
@@ -64,10 +52,6 @@ impl Model {
     /// Forgets what is older.
     pub fn forget_before(&mut self, at: i64) {
         self.0.retain(|(_, _, of), _| *of >= at);
-    }
-
-    pub fn forget_host(&mut self, host: u32) {
-        self.0.retain(|(of, _, _), _| *of != host);
     }
 }
 
