@@ -96,6 +96,7 @@ impl SeriesStore {
         {
             fault::point("trim.part");
         }
+        fault::point("trim.written");
         let mut log = self.shared.log.lock();
         if let Some(logged) = log.get_mut(&slot) {
             if logged.last_sequence <= last_sequence {
