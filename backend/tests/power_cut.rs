@@ -27,7 +27,7 @@ use infra_watch::store::series::{
 use model::{METRICS, Model, Random, any_value, append, check_buckets, check_points, post};
 
 /// Power cuts in CI; `POWER_CUTS` asks for more.
-const CUTS: usize = 300;
+const CUTS: usize = 600;
 /// Power cuts that one store goes through.
 const CUTS_OF_LIFE: usize = 12;
 /// Most writes and syncs between two cuts: some dozen commits.
