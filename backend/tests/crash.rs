@@ -19,6 +19,7 @@ use count::count;
 use infra_watch::domain::report::{Point, SeriesKey};
 use infra_watch::domain::tier::{DAY_SECONDS, SLOT_SECONDS, day_of, day_start};
 use infra_watch::store::kv::Table;
+use infra_watch::store::migration;
 use infra_watch::store::redb::RedbKv;
 use infra_watch::store::series::{GroupCommit, Post, SeriesStore};
 use infra_watch_client::{Client, types};
@@ -231,11 +232,12 @@ async fn add_old_days(site: &Site) {
     store.append(post).await.unwrap();
     store.seal(now, true).await.unwrap();
     drop(store);
-    // Its threads free the files a moment later; then what was written can be looked at.
+    // Its threads free the two files a moment later; then what is in each can be looked at.
     let first_name = [OLD_HOST.to_be_bytes(), [0; 4]].concat();
     until("the store is free", 30, || {
+        let format = RedbKv::peek(&directory, Table::Meta, migration::FORMAT_KEY);
         let name = RedbKv::peek(&directory, Table::SeriesNames, &first_name);
-        async move { name }
+        async move { format.and(name) }
     })
     .await;
 }
