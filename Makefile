@@ -9,7 +9,7 @@ DASHBOARD := dashboard/dist/index.html
 DASHBOARD_SOURCES := $(shell find dashboard/src dashboard/styles dashboard/assets openapi/src xtask/src -type f) \
 	$(wildcard dashboard/index.html dashboard/*.json dashboard/Cargo.toml openapi/*.json openapi/build.rs Cargo.lock)
 
-.PHONY: help run build agent-static test check openapi dashboard screenshots bench clean
+.PHONY: help run build agent-static test torture check openapi dashboard screenshots bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ build: $(DASHBOARD) ## target/release/infra-watch, the dashboard inside, and tar
 test: $(DASHBOARD) ## every test, in the browser too
 	@scripts/need.sh build test
 	@scripts/test.sh
+
+torture: $(DASHBOARD) ## a thousand ends of the backend under load and ten thousand power cuts: half an hour
+	@scripts/need.sh build test
+	@scripts/torture.sh
 
 check: ## format, lints, documentation, dependencies, and that openapi.json is not stale
 	@scripts/need.sh build check

@@ -5,6 +5,7 @@
 mod random;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use infra_watch::domain::report::{Point, SeriesKey};
 use infra_watch::domain::series::{Aggregate, Buckets, Grid};
@@ -29,12 +30,12 @@ impl Model {
         for point in &post.points {
             for (series, value) in point.values.iter().enumerate() {
                 let Some(value) = value else { continue };
-                let place = (post.host, series, point.at);
-                if self.0.contains_key(&place) {
-                    appended.duplicates += 1;
-                } else {
-                    self.0.insert(place, *value);
-                    appended.accepted += 1;
+                match self.0.entry((post.host, series, point.at)) {
+                    Entry::Occupied(_) => appended.duplicates += 1,
+                    Entry::Vacant(place) => {
+                        place.insert(*value);
+                        appended.accepted += 1;
+                    }
                 }
             }
         }
@@ -51,10 +52,6 @@ impl Model {
     /// Forgets what is older.
     pub fn forget_before(&mut self, at: i64) {
         self.0.retain(|(_, _, of), _| *of >= at);
-    }
-
-    pub fn forget_host(&mut self, host: u32) {
-        self.0.retain(|(of, _, _), _| *of != host);
     }
 }
 

@@ -260,8 +260,7 @@ impl Appender {
         let shared = Arc::clone(&self.shared);
         off_thread(move || {
             for (host, slot) in &late {
-                let sealed = shared.sealed_slot(*host, *slot)?;
-                shared.head_of(*host).write().load(*slot, &sealed);
+                shared.load_sealed(*host, *slot)?;
             }
             Ok(late.into_iter().map(|(host, _)| host).collect())
         })
@@ -393,6 +392,24 @@ impl Appender {
     fn put_log(&mut self, slot: u32, value: Vec<u8>, batch: &mut Batch) {
         self.sequence += 1;
         batch.put(Table::Log, log_key(slot, self.sequence), Bytes::from(value));
+    }
+}
+
+impl Shared {
+    /// Makes a slot in the head complete with what is sealed of it.
+    fn load_sealed(&self, host: u32, slot: u32) -> Result<(), KvError> {
+        let head = self.head_of(host);
+        loop {
+            let was_here = head.read().has_slot(slot);
+            let sealed = self.sealed_slot(host, slot)?;
+            let mut head = head.write();
+            // Sealed while it was read: what has left the head since may not be in what was read.
+            if was_here && !head.has_slot(slot) {
+                continue;
+            }
+            head.load(slot, &sealed);
+            return Ok(());
+        }
     }
 }
 

@@ -96,6 +96,7 @@ impl SeriesStore {
         {
             fault::point("trim.part");
         }
+        fault::point("trim.written");
         let mut log = self.shared.log.lock();
         if let Some(logged) = log.get_mut(&slot) {
             if logged.last_sequence <= last_sequence {
@@ -164,20 +165,14 @@ impl Shared {
         })
     }
 
-    /// What is sealed of a host's slot: its row, or that part of its day.
+    /// What is sealed of a host's slot: its row, or that part of its day. Both are looked at, whatever the units say:
+    /// a slot may be on its way from the one to the other.
     pub(super) fn sealed_slot(&self, host: u32, slot: u32) -> Result<Block, KvError> {
-        let day = day_of_slot(slot);
-        let reads: Vec<Read> = {
-            let units = self.units.read();
-            [(Table::Slots, slot), (Table::Days, day)]
-                .into_iter()
-                .filter(|(table, unit)| units.contains(*table, *unit))
-                .map(|(table, unit)| Read {
-                    table,
-                    range: row::range(unit, host),
-                })
-                .collect()
-        };
+        let reads = [(Table::Slots, slot), (Table::Days, day_of_slot(slot))];
+        let reads = reads.map(|(table, unit)| Read {
+            table,
+            range: row::range(unit, host),
+        });
         let mut blocks = Vec::new();
         self.visit_rows(&reads, |table, row| {
             let unit_start = super::unit_start(table, row.unit);
