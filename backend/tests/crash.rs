@@ -21,7 +21,7 @@ use infra_watch::domain::tier::{DAY_SECONDS, SLOT_SECONDS, day_of, day_start};
 use infra_watch::store::kv::Table;
 use infra_watch::store::migration;
 use infra_watch::store::redb::RedbKv;
-use infra_watch::store::series::{GroupCommit, Post, SeriesStore};
+use infra_watch::store::series::{Columns, GroupCommit, Post, SeriesStore};
 use infra_watch_client::{Client, types};
 use process::{Process, Site, unix_now, until};
 use random::Random;
@@ -223,10 +223,13 @@ async fn add_old_days(site: &Site) {
     let post = Post {
         host: OLD_HOST,
         received_at: now,
-        series: vec![SeriesKey {
-            metric: "old".to_owned(),
-            instance: None,
-        }],
+        columns: Columns::Named(
+            vec![SeriesKey {
+                metric: "old".to_owned(),
+                instance: None,
+            }],
+            None,
+        ),
         points: points.collect(),
     };
     store.append(post).await.unwrap();

@@ -19,7 +19,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 50)]
     pub long_hosts: usize,
     /// Hours of that history, the live ones included; Infra-Watch takes a week
-    #[arg(long, default_value_t = 166.0)]
+    #[arg(long, default_value_t = 164.0)]
     pub long_hours: f64,
     /// Connections, with one post under way on each
     #[arg(long, default_value_t = 200)]

@@ -123,6 +123,19 @@ fn make(name: Name, arguments: &Arguments, scratch: &Path) -> Result<Box<dyn Tar
     }
 }
 
+/// Length of a slot of Infra-Watch, in seconds: what has not ended is not sealed.
+const SLOT_SECONDS: i64 = 7200;
+/// How far into the slot that goes on the data reaches, in seconds.
+const BEGUN_SECONDS: i64 = 300;
+
+/// The newest tick of the data: shortly after a slot began, so that nearly all of it can be sealed, whenever this runs,
+/// and some of it is not.
+fn last_at(now: i64) -> i64 {
+    let slot = now - now.rem_euclid(SLOT_SECONDS);
+    let newest = (slot + BEGUN_SECONDS).min(now);
+    newest - newest.rem_euclid(STEP_SECONDS)
+}
+
 /// What the arguments ask for, ending now.
 fn shape(arguments: &Arguments) -> Shape {
     let ticks = |hours: f64| (hours * 3600.0 / STEP_SECONDS as f64) as usize;
@@ -134,7 +147,7 @@ fn shape(arguments: &Arguments) -> Shape {
         live_ticks,
         long_hosts: arguments.long_hosts,
         history_ticks: ticks(arguments.long_hours).saturating_sub(live_ticks),
-        last_at: now - now.rem_euclid(STEP_SECONDS),
+        last_at: last_at(now),
     }
 }
 

@@ -793,7 +793,7 @@ mod tests {
             ] {
                 let mut part = Vec::new();
                 row.points(series, range.clone(), |at, value| {
-                    part.push((at, value.to_bits()))
+                    part.push((at, value.to_bits()));
                 })
                 .unwrap();
                 let wanted: Vec<_> = expect

@@ -55,9 +55,12 @@ fn definition(table: Table) -> Definition {
     TableDefinition::new(table.name())
 }
 
-fn builder() -> redb::Builder {
+fn builder(class: Class) -> redb::Builder {
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
+    builder.set_cache_size(match class {
+        Class::State => STATE_CACHE_BYTES,
+        Class::Series => SERIES_CACHE_BYTES,
+    });
     builder
 }
 
@@ -65,7 +68,7 @@ fn builder() -> redb::Builder {
 fn inspect(path: &Path) -> Result<(), KvError> {
     let damaged = |reason: String| KvError::Damaged(format!("{}: {reason}", path.display()));
     let read = || -> Result<(), redb::Error> {
-        let database = match builder().open_read_only(path) {
+        let database = match builder(Class::State).open_read_only(path) {
             Ok(database) => database,
             // It was not closed in good order: opening it for writing repairs it.
             Err(DatabaseError::RepairAborted) => return Ok(()),
@@ -136,16 +139,18 @@ impl RedbKv {
             }
         } else {
             for path in &paths {
-                builder()
+                builder(Class::State)
                     .create(path)
                     .map_err(|error| translate(error.into()))?;
             }
         }
-        let opener = |path: PathBuf| -> Opener { Box::new(move || builder().open(&path)) };
+        let opener = |class: Class, path: PathBuf| -> Opener {
+            Box::new(move || builder(class).open(&path))
+        };
         let [state, series] = paths;
         Ok(Self {
             directory: Some(directory.to_owned()),
-            ..Self::with_openers(opener(state), opener(series))?
+            ..Self::with_openers(opener(Class::State, state), opener(Class::Series, series))?
         })
     }
 
