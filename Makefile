@@ -27,7 +27,7 @@ test: $(DASHBOARD) ## every test, in the browser too
 	@scripts/need.sh build test
 	@scripts/test.sh
 
-torture: $(DASHBOARD) ## a thousand ends of the backend under load and ten thousand power cuts: half an hour
+torture: $(DASHBOARD) ## a thousand ends of the backend under load and ten thousand power cuts: some twenty minutes
 	@scripts/need.sh build test
 	@scripts/torture.sh
 
