@@ -53,8 +53,6 @@ impl Effort {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::Range;
-
     use super::*;
     use crate::store::decimal::unscaled;
     use proptest::prelude::*;
