@@ -91,7 +91,7 @@ impl<'a> Row<'a> {
     /// Reads times and directory; columns are decoded when they are asked for.
     ///
     /// # Errors
-    /// When the bytes are not what [`encode`] wrote.
+    /// When the bytes are not what [`super::encode`] wrote.
     pub fn read(mut bytes: &'a [u8], origin: i64) -> Result<Self, DecodeError> {
         let [version] = take_array(&mut bytes)?;
         if version != VERSION {
