@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use infra_watch::domain::tier::{DAY_SECONDS, Retention, SLOT_SECONDS, Tier, day_start};
-use infra_watch::store::kv::{Kv, KvError, Table};
+use infra_watch::store::Store;
+use infra_watch::store::kv::{Batch, Class, Kv, KvError, Table};
+use infra_watch::store::migration;
 use infra_watch::store::redb::RedbKv;
 use infra_watch::store::series::{GroupCommit, Post, SeriesStore};
 use model::{METRICS, Model, Random, any_value, append, check_buckets, check_points, post};
@@ -371,4 +373,27 @@ async fn housekeeping_and_posts_run_side_by_side() {
     let mut all = Model::default();
     models.into_iter().for_each(|model| all.0.extend(model.0));
     check_points(&store, &all, &HOSTS, 0, START + DAY_SECONDS);
+}
+
+/// A store of the first format has its measurements in the log alone: they are there after the upgrade, and are sealed.
+#[tokio::test]
+async fn a_store_of_the_first_format_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let (kv, store) = open(directory.path()).await;
+    let mut model = Model::default();
+    for make in slot_of_posts(START) {
+        model.append(&make());
+        append(&store, make).await.unwrap();
+    }
+    drop(store);
+    let mut batch = Batch::new(Class::State);
+    let key = migration::FORMAT_KEY.to_vec();
+    batch.put(Table::Meta, key, 1_u32.to_be_bytes().to_vec().into());
+    kv.write(batch).await.unwrap();
+    let upgraded = Store::open(Arc::clone(&kv), at_once()).await.unwrap();
+    assert_eq!(migration::format(kv.as_ref()).await.unwrap(), Some(2));
+    check_points(&upgraded.series, &model, &HOSTS, 0, START + DAY_SECONDS);
+    let rows = upgraded.series.seal(START + 2 * SLOT_SECONDS, true).await;
+    assert_eq!(rows.unwrap(), HOSTS.len());
+    check_points(&upgraded.series, &model, &HOSTS, 0, START + DAY_SECONDS);
 }
