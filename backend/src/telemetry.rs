@@ -68,7 +68,7 @@ pub struct Metrics {
     /// What is watched, by `hosts` and `series`.
     pub watched: GaugeVec,
     /// Runs of jobs, by job and outcome (`succeeded`, `failed`).
-    pub job_runs: GaugeVec,
+    pub job_runs: IntCounterVec,
     /// When the last run of a job began, Unix seconds.
     pub job_last_run: GaugeVec,
     /// How long the last run of a job took.
@@ -149,7 +149,7 @@ impl Metrics {
                 "Hosts and series.",
                 &["kind"],
             ),
-            job_runs: gauges(
+            job_runs: counters(
                 &registry,
                 "infra_watch_job_runs_total",
                 "Runs of jobs since the start, by outcome.",

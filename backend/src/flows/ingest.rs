@@ -63,7 +63,6 @@ pub async fn ingest(app: &App, host: &Host, report: Report) -> Result<Ingested, 
         ..report
     };
     let snapshot = keep_facts_and_snapshot(app, host.host_id, report).await?;
-    app.store.series.touch(host.number, now.timestamp());
     Ok(Ingested {
         appended,
         rejected,
@@ -98,7 +97,6 @@ pub async fn ingest_ordinary(
         names_snapshot,
     } = ordinary;
     let (appended, rejected) = append(app, host, now, columns, points).await?;
-    app.store.series.touch(host.number, now.timestamp());
     Ok(Ingested {
         appended,
         rejected,
@@ -147,6 +145,7 @@ async fn append(
     let (mut points, rejected) = split_by_time(points, now.timestamp());
     let merged = merge_seconds(&mut points);
     let mut appended = if points.is_empty() {
+        app.store.series.touch(host.number, now.timestamp());
         Appended::default()
     } else {
         let post = Post {

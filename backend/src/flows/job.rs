@@ -86,10 +86,6 @@ pub struct JobState {
     pub last_run: Option<Run>,
     /// Whether it runs now.
     pub is_running: bool,
-    /// Runs that ended well.
-    pub succeeded: u64,
-    /// Runs that failed.
-    pub failed: u64,
     /// When it runs next.
     pub next_at: Option<DateTime<Utc>>,
 }
@@ -172,13 +168,18 @@ async fn run(app: &App, job: Job, hurry: bool) -> Result<usize, FlowError> {
     let duration = started.elapsed();
     let mut state = place.state.lock();
     state.is_running = false;
+    let result = if outcome.is_ok() {
+        "succeeded"
+    } else {
+        "failed"
+    };
+    let runs = &app.metrics.job_runs;
+    runs.with_label_values(&[job.name(), result]).inc();
     match &outcome {
         Ok(done) => {
-            state.succeeded += 1;
             tracing::debug!(job = job.name(), done, ?duration, "job done");
         }
         Err(error) => {
-            state.failed += 1;
             tracing::error!(
                 job = job.name(),
                 error = error as &dyn std::error::Error,

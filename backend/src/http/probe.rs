@@ -95,12 +95,6 @@ fn set_gauges(app: &App) {
     set(&figures.watched, &["series"], look.head.series as f64);
     for (job, state) in look.jobs {
         let name = job.name();
-        set(
-            &figures.job_runs,
-            &[name, "succeeded"],
-            state.succeeded as f64,
-        );
-        set(&figures.job_runs, &[name, "failed"], state.failed as f64);
         if let Some(run) = state.last_run {
             let started_at = run.started_at.timestamp() as f64;
             set(&figures.job_last_run, &[name], started_at);

@@ -190,8 +190,6 @@ pub struct HeadStats {
     pub series: usize,
     /// Values, gaps included, that are not sealed.
     pub cells: usize,
-    /// Moments that are not sealed.
-    pub rows: usize,
 }
 
 impl SeriesStore {
@@ -288,7 +286,6 @@ impl SeriesStore {
             HeadStats {
                 series: sum.series + head.keys().len(),
                 cells: sum.cells + head.cells(),
-                rows: sum.rows + head.rows(),
             }
         })
     }
