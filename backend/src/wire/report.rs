@@ -5,7 +5,9 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::scalar::{Dictionary, List, MetricName, Nullable, Number, Sha256Hex, Text, Whole};
+use super::scalar::{
+    Dictionary, Lines, List, MetricName, Nullable, Number, Sha256Hex, Text, Whole,
+};
 use crate::domain;
 use crate::domain::report::{Point as DomainPoint, SeriesKey};
 
@@ -17,6 +19,8 @@ pub const MAX_POINTS: usize = 100_000;
 pub const MAX_SECTIONS: usize = 16;
 /// Most keys of a section: hosts with 20,000 packages exist.
 pub const MAX_SECTION_KEYS: usize = 20_000;
+/// Longest value of a section, in characters: the text of a small file.
+pub const MAX_VALUE_CHARS: usize = 16_384;
 
 /// Most names of environment variables.
 pub const MAX_ENVIRONMENT_NAMES: usize = 2_000;
@@ -86,8 +90,11 @@ pub struct Snapshot {
     /// When the host took it.
     pub taken_at: DateTime<Utc>,
     /// Section → key → value.
-    pub sections:
-        Dictionary<Name, Dictionary<Name, Text<0, 16_384>, MAX_SECTION_KEYS>, MAX_SECTIONS>,
+    pub sections: Dictionary<
+        Text<1, 64>,
+        Dictionary<Text<1, 1024>, Lines<MAX_VALUE_CHARS>, MAX_SECTION_KEYS>,
+        MAX_SECTIONS,
+    >,
     /// What could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_sections: Option<List<FailedSection, MAX_SECTIONS>>,

@@ -95,6 +95,40 @@ impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Text<MIN, MAX
     }
 }
 
+/// What a value of several lines matches: as `NO_CONTROL_CHARACTERS`, with tabs and line feeds.
+const LINES: &str = "^[^\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f]*$";
+
+/// A string of at most `MAX` characters in any number of lines: tabs and line feeds, and no other control character.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Lines<const MAX: usize>(pub String);
+
+impl<'de, const MAX: usize> Deserialize<'de> for Lines<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.len() > MAX && text.chars().count() > MAX {
+            return Err(de::Error::custom(format_args!(
+                "must be at most {MAX} characters"
+            )));
+        }
+        if text
+            .chars()
+            .any(|char| char.is_control() && !matches!(char, '\t' | '\n'))
+        {
+            return Err(de::Error::custom(
+                "must not contain control characters other than tab and line feed",
+            ));
+        }
+        Ok(Self(text))
+    }
+}
+
+documented!(Lines<MAX>, [const MAX: usize], "string", required = true, inline(MetaSchema {
+    max_length: Some(MAX),
+    pattern: Some(LINES.to_owned()),
+    ..MetaSchema::new("string")
+}), register = |_| {});
+
 documented!(Text<MIN, MAX>, [const MIN: usize, const MAX: usize], "string", required = true, inline(MetaSchema {
     min_length: (MIN > 0).then_some(MIN),
     max_length: Some(MAX),
