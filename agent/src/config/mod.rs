@@ -13,8 +13,10 @@ use reqwest::Url;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::facts::{Environment, Files, Key};
 use crate::spool::Limits;
 pub use units::{Size, Span};
+use units::{list, switch};
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "INFRA_WATCH_AGENT_";
@@ -85,6 +87,23 @@ pub struct Settings {
     /// ~/.local/state/infra-watch-agent]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Environment variables whose values are sent in plain, besides PATH, LANG and the like; `*` stands for any
+    /// characters. Of all others only a keyed hash is sent. What looks like a secret is hashed all the same
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
+    #[serde(default, deserialize_with = "list")]
+    pub environment_allow: Option<Vec<String>>,
+    /// Files that are watched: their hash, mode and owner are sent. Absolute paths with `*`, `?` and `**`
+    #[arg(long, value_name = "GLOB", num_args = 1.., value_delimiter = ',')]
+    #[serde(default, deserialize_with = "list")]
+    pub files: Option<Vec<String>>,
+    /// Like --files, and the text is sent too where it is small and nothing in it looks like a secret
+    #[arg(long, value_name = "GLOB", num_args = 1.., value_delimiter = ',')]
+    #[serde(default, deserialize_with = "list")]
+    pub files_text: Option<Vec<String>>,
+    /// Watch systemd's services too: which are enabled, which run, which failed
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[serde(default, deserialize_with = "switch")]
+    pub services: Option<bool>,
     /// Certificates (PEM) that the backend's must be signed by, instead of the system's
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
@@ -138,6 +157,15 @@ pub fn environment() -> Vec<(String, String)> {
             !value.is_empty()
                 && (name.starts_with(PREFIX) || name == "XDG_STATE_HOME" || name == "HOME")
         })
+        .collect()
+}
+
+/// All variables of this process, as facts and not as settings; what is not UTF-8 is replaced.
+fn own_environment() -> Vec<(String, String)> {
+    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let pairs = std::env::vars_os();
+    pairs
+        .map(|(name, value)| (lossy(name), lossy(value)))
         .collect()
 }
 
@@ -217,6 +245,10 @@ impl Settings {
             interval: self.interval.or(weaker.interval),
             snapshot_interval: self.snapshot_interval.or(weaker.snapshot_interval),
             state_dir: self.state_dir.or(weaker.state_dir),
+            environment_allow: self.environment_allow.or(weaker.environment_allow),
+            files: self.files.or(weaker.files),
+            files_text: self.files_text.or(weaker.files_text),
+            services: self.services.or(weaker.services),
             ca_file: self.ca_file.or(weaker.ca_file),
             spool_size: self.spool_size.or(weaker.spool_size),
             spool_age: self.spool_age.or(weaker.spool_age),
@@ -279,6 +311,37 @@ impl Settings {
     pub fn snapshot_interval_seconds(&self) -> Result<NonZeroU32, ConfigError> {
         let (default, most) = (DEFAULT_SNAPSHOT_INTERVAL, MAX_SNAPSHOT_INTERVAL_SECONDS);
         seconds("--snapshot-interval", self.snapshot_interval, default, most)
+    }
+
+    /// Which files are watched.
+    pub fn files(&self) -> Result<Files, ConfigError> {
+        let patterns = |flag: &str, patterns: &Option<Vec<String>>| {
+            let patterns = patterns.clone().unwrap_or_default();
+            match patterns.iter().find(|pattern| !pattern.starts_with('/')) {
+                Some(pattern) => Err(ConfigError::Invalid(format!(
+                    "{flag} {pattern}: must be an absolute path"
+                ))),
+                None => Ok(patterns),
+            }
+        };
+        Ok(Files {
+            hashed: patterns("--files", &self.files)?,
+            shown: patterns("--files-text", &self.files_text)?,
+        })
+    }
+
+    /// How the environment is told, with the key that this host has for it.
+    pub fn watched_environment(&self, key: Option<Key>) -> Environment {
+        Environment {
+            own: own_environment(),
+            allow: self.environment_allow.clone().unwrap_or_default(),
+            key,
+        }
+    }
+
+    /// Whether services are watched.
+    pub fn services(&self) -> bool {
+        self.services.unwrap_or(false)
     }
 
     /// The state directory: the one that is set, or the usual one of this user.
