@@ -141,6 +141,12 @@ const TOKEN_PREFIXES: &[&str] = &[
     "ya29.",
 ];
 
+/// How hashed passwords begin, between two dollar signs.
+const PASSWORD_METHODS: &[&str] = &[
+    "1", "2a", "2b", "2y", "5", "6", "7", "apr1", "argon2d", "argon2i", "argon2id", "gy", "scrypt",
+    "sha1", "y",
+];
+
 /// What an assignment inside a value begins with, in lower case, such as in a connection string.
 const SECRET_ASSIGNMENTS: &[&str] = &[
     "password=",
@@ -193,6 +199,7 @@ pub fn is_secret_value(value: &str) -> bool {
         || value.contains("-----BEGIN")
         || is_json_web_token(value)
         || has_token(value)
+        || has_password_hash(value)
         || has_user_info(value)
         || has_assignment(value)
         || has_long_hex(value)
@@ -266,6 +273,15 @@ fn has_user_info(value: &str) -> bool {
 fn has_assignment(value: &str) -> bool {
     let value = value.to_ascii_lowercase();
     SECRET_ASSIGNMENTS.iter().any(|start| value.contains(start))
+}
+
+/// In the forms of `crypt(5)` and of LDAP.
+fn has_password_hash(value: &str) -> bool {
+    let is_crypt = value.match_indices('$').any(|(start, _)| {
+        let method = value[start + 1..].split_once('$').map(|(method, _)| method);
+        method.is_some_and(|method| PASSWORD_METHODS.contains(&method))
+    });
+    is_crypt || value.contains("{SSHA") || value.contains("{SHA") || value.contains("{CRYPT")
 }
 
 /// Dashes do not interrupt: keys in the form of a UUID are keys.
@@ -406,6 +422,7 @@ mod tests {
             "task-runner-of-the-night",
             "me@example.org",
             "deadbeef",
+            "$HOME/bin:$PATH",
             "0123456789abcdef0123456789abcde",
             "AKIA",
         ] {
@@ -434,6 +451,10 @@ mod tests {
             "redis://:pass@cache:6379",
             "https://user:two words@host/",
             "host=db password=hunter2",
+            "$6$salt$hash",
+            "$HOME $2b$12$hash",
+            "root:$y$j9T$salt$hash:19000",
+            "{SSHA}abc",
             "Authorization: Bearer abc",
             "0123456789abcdef0123456789abcdef",
             "0123456789ABCDEF0123456789abcdef01",

@@ -56,14 +56,15 @@ impl Files {
         };
         let mut section = Section::new();
         for (path, is_shown) in found {
-            let Some(value) = reading.value(&path, is_shown)? else {
-                continue;
-            };
             let key = path.strip_prefix(root).unwrap_or(&path);
             let key = key
                 .to_str()
                 .ok_or_else(|| FactError::form(&path, "its name is not UTF-8"))?;
-            section.insert(format!("/{key}"), value);
+            let key = format!("/{key}");
+            let Some(value) = reading.value(&path, is_shown.then_some(key.as_str()))? else {
+                continue;
+            };
+            section.insert(key, value);
             if section.len() > MAX_FILES {
                 return Err(FactError::TooMany {
                     most: MAX_FILES as u64,
@@ -90,8 +91,8 @@ struct Reading {
 }
 
 impl Reading {
-    /// What is told of a file. None if it is gone, or neither a regular file nor a link.
-    fn value(&mut self, path: &Path, is_shown: bool) -> Result<Option<String>, FactError> {
+    /// What is told of a file, with its text if it is `shown_as` a path. None if it is gone, or neither a regular file nor a link.
+    fn value(&mut self, path: &Path, shown_as: Option<&str>) -> Result<Option<String>, FactError> {
         let metadata = match fs::symlink_metadata(path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -115,8 +116,8 @@ impl Reading {
         let (hash, start) = self.hash(path, file)?;
         let head = self.head(&hash, &metadata);
         let text = start
-            .filter(|_| is_shown)
-            .and_then(|bytes| text::shown(&head, bytes));
+            .zip(shown_as)
+            .and_then(|(bytes, shown_as)| text::shown(shown_as, &head, bytes));
         let Some(value) = text else {
             return Ok(Some(head));
         };

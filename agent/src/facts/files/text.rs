@@ -5,15 +5,21 @@ use super::super::snapshot::MAX_VALUE_CHARS;
 
 /// Values that hold no secret, whatever they are the value of.
 const HARMLESS: &[&str] = &[
-    "", "yes", "no", "on", "off", "true", "false", "none", "null", "default", "auto",
+    "yes", "no", "on", "off", "true", "false", "none", "null", "default", "auto",
 ];
 
-/// `head`, a line break and the text. None if only the head may be told.
-pub fn shown(head: &str, content: Vec<u8>) -> Option<String> {
+/// Most words of a comment that may be a setting that was taken out; what is longer is prose.
+const MAX_SETTING_WORDS: usize = 3;
+
+/// `head`, a line break and the text of the file at `path`. None if only the head may be told.
+pub fn shown(path: &str, head: &str, content: Vec<u8>) -> Option<String> {
     let text = String::from_utf8(content).ok()?;
     let is_plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     let is_small = head.chars().count() + 1 + text.chars().count() <= MAX_VALUE_CHARS;
-    let is_shown = is_small && text.chars().all(is_plain) && text.lines().all(may_be_shown);
+    let is_shown = is_small
+        && !is_secret_name(path)
+        && text.chars().all(is_plain)
+        && text.lines().all(may_be_shown);
     is_shown.then(|| format!("{head}\n{text}"))
 }
 
@@ -26,18 +32,16 @@ fn may_be_shown(line: &str) -> bool {
     }
     let said = line.trim_start_matches(['#', ';', '/', '*', '-', ' ']);
     let is_comment = line.starts_with(['#', ';']) || line.starts_with("//");
-    // Prose may speak of keys; a setting that was commented out may hold one.
-    let names: Vec<&str> = if is_comment {
-        said.split_once(['=', ':'])
-            .map(|(name, _)| name.trim())
-            .filter(|name| !name.contains(' '))
-            .into_iter()
-            .collect()
+    let is_prose = is_comment && said.split(' ').count() > MAX_SETTING_WORDS;
+    let secret = if is_prose {
+        // It may speak of keys, and it may hold a setting that was taken out.
+        let assignments = said.match_indices(['=', ':']);
+        let mut names = assignments.filter_map(|(at, _)| words(&said[..at]).next_back());
+        names.find(|name| is_secret_name(name))
     } else {
-        said.split(|c: char| c.is_whitespace() || "=:,;\"'()[]{}<>&|".contains(c))
-            .collect()
+        words(said).find(|word| is_secret_name(word))
     };
-    let Some(secret) = names.into_iter().find(|name| is_secret_name(name)) else {
+    let Some(secret) = secret else {
         return true;
     };
     // What is set, if the line sets one thing: `PasswordAuthentication no`, `key_check: "off"`.
@@ -45,6 +49,11 @@ fn may_be_shown(line: &str) -> bool {
         let value = value.trim_matches(|c: char| c.is_whitespace() || "=:\"',;".contains(c));
         HARMLESS.contains(&value.to_ascii_lowercase().as_str())
     })
+}
+
+fn words(text: &str) -> impl DoubleEndedIterator<Item = &str> {
+    let is_between = |c: char| c.is_whitespace() || "=:,;\"'()[]{}<>&|".contains(c);
+    text.split(is_between).filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]
@@ -58,7 +67,6 @@ mod tests {
             "",
             "Port 22",
             "listen = 0.0.0.0",
-            "# Authentication:",
             "# The key to happiness is a good design.",
             "PasswordAuthentication no",
             "#PasswordAuthentication yes",
@@ -73,6 +81,12 @@ mod tests {
             "password = hunter2",
             "password hunter2",
             "#password=hunter2",
+            "#password hunter2",
+            "# export DB_PASSWORD=hunter2",
+            "# on the old machine this was DB_PASSWORD = hunter2",
+            "password:",
+            "<password>hunter2</password>",
+            "root:$6$abc$xyz:19000:0:99999:7:::",
             "; secret: x",
             "# api_key = x",
             "Environment=\"DB_PASSWORD=hunter2\"",
@@ -93,7 +107,10 @@ mod tests {
     #[test]
     fn texts() {
         let check = |content: &[u8], expect: Option<&str>| {
-            assert_eq!(shown("head", content.to_vec()).as_deref(), expect);
+            assert_eq!(
+                shown("/etc/app.conf", "head", content.to_vec()).as_deref(),
+                expect
+            );
         };
         check(b"a = 1\n\tb\n", Some("head\na = 1\n\tb\n"));
         check(b"", Some("head\n"));
@@ -101,9 +118,11 @@ mod tests {
         check(b"a\0", None);
         check(b"\xff", None);
         check(b"a = 1\nsecret = x\n", None);
+        // What the path says of the file counts too.
+        assert_eq!(shown("/etc/app.key", "head", b"a\n".to_vec()), None);
         let line = "x = 1\n";
         let most = (MAX_VALUE_CHARS - "head\n".len()) / line.len();
-        assert!(shown("head", line.repeat(most).into_bytes()).is_some());
-        assert!(shown("head", line.repeat(most + 1).into_bytes()).is_none());
+        assert!(shown("/etc/app.conf", "head", line.repeat(most).into_bytes()).is_some());
+        assert!(shown("/etc/app.conf", "head", line.repeat(most + 1).into_bytes()).is_none());
     }
 }
