@@ -29,7 +29,6 @@ pub use packages::{Stamp, is_running, stamp};
 pub use snapshot::Snapshot;
 
 /// Takes snapshots of a machine's configuration.
-#[derive(Debug)]
 pub struct Facts {
     root: PathBuf,
     environment: Environment,

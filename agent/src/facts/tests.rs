@@ -94,7 +94,7 @@ fn no_secret_leaves_in_any_form() {
     put(
         root,
         "etc/default/app",
-        &format!("API_TOKEN=\"{SECRET}\"\nPROXY={url}\nLINES='a\n{SECRET}'\n"),
+        &format!("API_TOKEN=\"{SECRET}\"\nPROXY={url}\nLISTING='a\n{SECRET}'\n"),
     );
     put(root, "etc/app.conf", &format!("password = {SECRET}\n"));
     put(root, "etc/app.env", &format!("port = 1\nurl = {url}\n"));

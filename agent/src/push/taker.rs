@@ -62,7 +62,7 @@ impl Taker {
                         return snapshot;
                     }
                     Err(error) => {
-                        tracing::error!(%error, "no more snapshots: taking one broke off")
+                        tracing::error!(%error, "no more snapshots: taking one broke off");
                     }
                 }
             }

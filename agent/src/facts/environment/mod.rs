@@ -3,6 +3,7 @@
 //! Sources: `/etc/environment`, the agent's own environment, the files of `/etc/default`. Other processes' are not read.
 
 mod assignments;
+mod compared;
 mod key;
 pub mod secrecy;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::FactError;
 use super::snapshot::Section;
+use compared::is_compared;
 
 pub use key::{KEY_BYTES, Key};
 
@@ -21,58 +23,8 @@ const MAX_NAMES: usize = 2_000;
 /// Longest file that is read, in bytes; what people write is far shorter.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// What changes without anybody's doing, or says where the agent was started from: never compared, so never sent. `*`
-/// stands for any characters.
-const NEVER_COMPARED: &[&str] = &[
-    // Of shells and terminals.
-    "PWD",
-    "OLDPWD",
-    "SHLVL",
-    "_",
-    "TERM",
-    "TERM_*",
-    "COLORTERM",
-    "COLUMNS",
-    "LINES",
-    "WINDOWID",
-    "TMUX",
-    "TMUX_PANE",
-    "STY",
-    // Of the session that started it.
-    "SSH_*",
-    "SUDO_*",
-    "XDG_SESSION_*",
-    "DBUS_SESSION_BUS_ADDRESS",
-    // What systemd sets anew for each start of a service (`systemd.exec(5)`).
-    "INVOCATION_ID",
-    "JOURNAL_STREAM",
-    "SYSTEMD_EXEC_PID",
-    "SYSTEMD_ACTIVATION_*",
-    "MAINPID",
-    "MANAGERPID",
-    "MANAGERPIDFDID",
-    "NOTIFY_SOCKET",
-    "WATCHDOG_*",
-    "LISTEN_*",
-    "MEMORY_PRESSURE_*",
-    "FDSTORE",
-    "CREDENTIALS_DIRECTORY",
-    "RUNTIME_DIRECTORY",
-    "STATE_DIRECTORY",
-    "CACHE_DIRECTORY",
-    "LOGS_DIRECTORY",
-    "CONFIGURATION_DIRECTORY",
-    "SERVICE_RESULT",
-    "EXIT_CODE",
-    "EXIT_STATUS",
-    "TRIGGER_*",
-    "MONITOR_*",
-    // This agent's settings.
-    "INFRA_WATCH_AGENT_*",
-];
-
-/// How values are told.
-#[derive(Clone, Debug, Default)]
+/// How values are told. It holds secrets, so it cannot be printed.
+#[derive(Clone, Default)]
 pub struct Environment {
     /// Names and values of this process.
     pub own: Vec<(String, String)>,
@@ -85,15 +37,14 @@ pub struct Environment {
 impl Environment {
     /// Reads the variables of the system whose root directory is `root`.
     pub fn read(&self, root: &Path) -> Result<Section, FactError> {
-        // Name → forms of its values, in the order of the sources.
+        // Name → its values, in the order of the sources.
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut take = |pairs: Vec<(String, String)>| {
             for (name, value) in pairs {
                 if is_compared(&name) {
-                    let form = self.form(&name, &value);
-                    let forms = found.entry(name).or_default();
-                    if !forms.contains(&form) {
-                        forms.push(form);
+                    let values = found.entry(name).or_default();
+                    if !values.contains(&value) {
+                        values.push(value);
                     }
                 }
             }
@@ -114,38 +65,31 @@ impl Environment {
                 what: "names of environment variables",
             });
         }
-        let joined = found
-            .into_iter()
-            .map(|(name, forms)| (name, forms.join(" ")));
-        Ok(joined.collect())
+        let told = found.into_iter().map(|(name, values)| {
+            let told = self.told(&name, &values);
+            (name, told)
+        });
+        Ok(told.collect())
     }
 
-    /// What is told of a value.
-    fn form(&self, name: &str, value: &str) -> String {
+    /// What is told of the values that the sources give a name: all of them or, if something speaks against one, the hash
+    /// of each. A change in any source is then one changed item.
+    fn told(&self, name: &str, values: &[String]) -> String {
         let Some(key) = &self.key else {
             return String::new();
         };
-        if secrecy::is_allowed(name, &self.allow) && secrecy::may_be_shown(name, value) {
-            value.to_owned()
-        } else {
-            key.tag(name, value)
+        let all = values.join(" ");
+        let is_shown = secrecy::is_allowed(name, &self.allow)
+            && values
+                .iter()
+                .all(|value| secrecy::may_be_shown(name, value))
+            && secrecy::may_be_shown(name, &all);
+        if is_shown {
+            return all;
         }
+        let tags: Vec<String> = values.iter().map(|value| key.tag(name, value)).collect();
+        tags.join(" ")
     }
-}
-
-/// Whether it is a variable that people set, and not one that comes and goes by itself.
-fn is_compared(name: &str) -> bool {
-    is_name(name)
-        && !NEVER_COMPARED
-            .iter()
-            .any(|pattern| secrecy::matches(pattern, name))
-}
-
-/// Whether a shell or a service manager could have it as a name; dots and dashes are in some of `/etc/default`.
-fn is_name(name: &str) -> bool {
-    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
-    let is_other = |c: char| is_first(c) || c.is_ascii_digit() || matches!(c, '.' | '-');
-    name.len() <= 256 && name.starts_with(is_first) && name.chars().all(is_other)
 }
 
 /// The files of `/etc/default`, sorted by name, without what editors and dpkg leave beside them.
@@ -224,48 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compared() {
-        let check = |name: &str, expect: bool| assert_eq!(is_compared(name), expect, "{name}");
-        for name in [
-            "PATH",
-            "a",
-            "_x",
-            "A-B.c",
-            "DB_PASSWORD",
-            "KUBECONFIG",
-            "TERMINAL",
-            "XDG_DATA_DIRS",
-        ] {
-            check(name, true);
-        }
-        for name in [
-            "PWD",
-            "_",
-            "TERM",
-            "SSH_CONNECTION",
-            "XDG_SESSION_ID",
-            "INVOCATION_ID",
-            "LISTEN_FDS",
-            "WATCHDOG_USEC",
-            "MEMORY_PRESSURE_WATCH",
-            "INFRA_WATCH_AGENT_ENROLLMENT_KEY",
-            "",
-            "1A",
-            "A B",
-            "A\u{7}",
-            "BASH_FUNC_x%%",
-            "\u{fc}",
-        ] {
-            check(name, false);
-        }
-        check(&"A".repeat(257), false);
-    }
-
-    #[test]
     fn values_are_hashed_or_shown() {
         let environment = environment(&[]);
         let check = |name: &str, value: &str, is_shown: bool| {
-            let form = environment.form(name, value);
+            let form = environment.told(name, &[value.to_owned()]);
             assert_eq!(form == value, is_shown, "{name}={value}: {form}");
             assert_eq!(
                 form.starts_with("hmac:") && form.len() == 37,
@@ -280,13 +186,28 @@ mod tests {
         check("APP_MODE", "https://user:pass@host", false);
         check("DB_HOST", "db-1", false);
         check("TZ", "a\nb", false);
+        // All values of a name or none.
+        let mixed = ["fast".to_owned(), "https://user:pass@host".to_owned()];
+        assert_eq!(
+            environment
+                .told("APP_MODE", &mixed)
+                .matches("hmac:")
+                .count(),
+            2
+        );
+        let long = ["x".repeat(200), "y".repeat(200)];
+        assert_eq!(
+            environment.told("APP_MODE", &long).matches("hmac:").count(),
+            2
+        );
         // Without a key, names only.
+        let told = |environment: &Environment, name| environment.told(name, &["x".to_owned()]);
         let nameless = Environment {
             key: None,
             ..environment.clone()
         };
         assert_eq!(
-            (nameless.form("PATH", "/bin"), nameless.form("X", "y")),
+            (told(&nameless, "PATH"), told(&nameless, "X")),
             (String::new(), String::new())
         );
     }

@@ -11,6 +11,8 @@ use super::super::error::FactError;
 
 /// Most directories that one pattern may look into: a slip of the pen must not walk the whole disk.
 const MAX_DIRECTORIES: usize = 10_000;
+/// Most paths that all patterns may find, directories among them.
+const MAX_PATHS: usize = 20_000;
 
 /// Adds to `found` what fits the absolute `pattern` in the system whose root directory is `root`.
 pub fn find(root: &Path, pattern: &str, found: &mut BTreeSet<PathBuf>) -> Result<(), FactError> {
@@ -33,6 +35,12 @@ fn walk(
         // The names after the last pattern may not exist here.
         if directory.symlink_metadata().is_ok() {
             found.insert(directory.to_owned());
+        }
+        if found.len() > MAX_PATHS {
+            return Err(FactError::TooMany {
+                most: MAX_PATHS as u64,
+                what: "paths",
+            });
         }
         return Ok(());
     };

@@ -80,7 +80,7 @@ const QUESTIONS: [Question; 4] = [
 /// Remembers the answer for as long as nothing changed that it depends on.
 #[derive(Debug, Default)]
 pub struct Upgrades {
-    known: Option<(Stamp, Vec<i64>, Option<usize>)>,
+    known: Option<(Stamp, Vec<[i64; 2]>, Option<usize>)>,
 }
 
 impl Upgrades {
@@ -93,7 +93,7 @@ impl Upgrades {
         let question = QUESTIONS
             .iter()
             .find(|question| (question.is_there)(root))?;
-        let written: Vec<i64> = question
+        let written: Vec<[i64; 2]> = question
             .lists
             .iter()
             .filter_map(|(directory, name)| newest(&root.join(directory), name))
@@ -126,13 +126,15 @@ impl Question {
     }
 }
 
-/// When the newest file with such a name was written, in Unix seconds.
-fn newest(directory: &Path, name: &str) -> Option<i64> {
+/// When the newest file with such a name, or the directory around it, was written, in Unix seconds. None without files.
+fn newest(directory: &Path, name: &str) -> Option<[i64; 2]> {
     let files = fs::read_dir(directory).ok()?.filter_map(Result::ok);
     let named = files.filter(|file| file.file_name().to_string_lossy().contains(name));
-    named
+    let newest = named
         .filter_map(|file| Some(file.metadata().ok()?.mtime()))
-        .max()
+        .max()?;
+    // Files keep the time that the server says.
+    Some([newest, fs::metadata(directory).ok()?.mtime()])
 }
 
 fn count_apt(text: &str) -> usize {
