@@ -162,6 +162,7 @@ fn facts(settings: &Settings, state: &StateDir) -> Result<Facts, Box<dyn Error>>
     });
     Ok(Facts::new(
         Path::new(ROOT),
+        state.path(),
         settings.watched_environment(key.ok()),
         settings.files()?,
         settings.services(),

@@ -38,14 +38,20 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Of the system whose root directory is `root`.
-    pub fn new(root: &Path, environment: Environment, files: Files, services: bool) -> Self {
+    /// Of the system whose root directory is `root`. What is worth remembering is kept in `state`.
+    pub fn new(
+        root: &Path,
+        state: &Path,
+        environment: Environment,
+        files: Files,
+        services: bool,
+    ) -> Self {
         Self {
             root: root.to_owned(),
             environment,
             files,
             services,
-            upgrades: Upgrades::default(),
+            upgrades: Upgrades::kept_in(state),
         }
     }
 

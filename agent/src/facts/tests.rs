@@ -22,7 +22,7 @@ fn facts(root: &Path, own: &[(&str, &str)], files: Files) -> Facts {
         allow: vec!["*".to_owned()],
         key: Some(Key::from_bytes(KEY)),
     };
-    Facts::new(root, environment, files, false)
+    Facts::new(root, Path::new("/nowhere"), environment, files, false)
 }
 
 fn put(root: &Path, path: &str, text: &str) {

@@ -1,13 +1,21 @@
 //! How many packages could be upgraded, by what the system has fetched already: nothing is refreshed, and nothing asks the
 //! network. It is asked again only when the lists or the installed packages have changed.
 
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::super::command::{self, CommandError};
-use super::super::packages::{self, Stamp};
+use super::super::{hex, packages};
+use crate::files;
+use crate::measure::read_text;
+
+/// Where the answer is kept.
+const FILE: &str = "pending-upgrades";
 
 /// Longest that a tool may take: apt needs two seconds for its lists.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -77,13 +85,31 @@ const QUESTIONS: [Question; 4] = [
     },
 ];
 
-/// Remembers the answer for as long as nothing changed that it depends on.
-#[derive(Debug, Default)]
+/// Remembers the answer for as long as nothing changed that it depends on, also in a file: what runs once and ends would
+/// have to ask each time.
+#[derive(Default)]
 pub struct Upgrades {
-    known: Option<(Stamp, Vec<[i64; 2]>, Option<usize>)>,
+    kept_in: Option<PathBuf>,
+    known: Option<Known>,
+}
+
+/// An answer, and a hash of what it depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    of: String,
+    count: Option<usize>,
 }
 
 impl Upgrades {
+    /// Keeps the answer in this directory, if it can.
+    pub fn kept_in(directory: &Path) -> Self {
+        let text = read_text(&directory.join(FILE));
+        Self {
+            kept_in: Some(directory.to_owned()),
+            known: text.and_then(|text| Known::parse(&text)),
+        }
+    }
+
     /// The number of packages that could be upgraded, if it can be known. Tools look at the running system, so it is not
     /// known of another root.
     pub fn count(&mut self, root: &Path) -> Option<usize> {
@@ -93,26 +119,53 @@ impl Upgrades {
         let question = QUESTIONS
             .iter()
             .find(|question| (question.is_there)(root))?;
-        let written: Vec<[i64; 2]> = question
-            .lists
-            .iter()
+        let lists = question.lists.iter();
+        let written: Vec<[i64; 2]> = lists
             .filter_map(|(directory, name)| newest(&root.join(directory), name))
             .collect();
         if written.is_empty() {
             return None;
         }
-        let stamp = packages::stamp(root);
-        if let Some((known_stamp, known_lists, count)) = &self.known
-            && (known_stamp, known_lists) == (&stamp, &written)
-        {
-            return *count;
+        let of = format!("{:?} {written:?}", packages::stamp(root));
+        let of = hex(&Sha256::digest(of.as_bytes()));
+        if let Some(known) = self.known.as_ref().filter(|known| known.of == of) {
+            return known.count;
         }
         let count = question
             .ask()
-            .inspect_err(|error| tracing::debug!(%error, "pending upgrades are not known"));
-        let count = count.ok();
-        self.known = Some((stamp, written, count));
+            .inspect_err(|error| tracing::debug!(%error, "pending upgrades are not known"))
+            .ok();
+        self.keep(Known { of, count });
         count
+    }
+
+    fn keep(&mut self, known: Known) {
+        if let Some(directory) = &self.kept_in {
+            // Without it the next start asks again, no more.
+            let _ = files::write_atomically(directory, FILE, known.to_string().as_bytes());
+        }
+        self.known = Some(known);
+    }
+}
+
+impl Known {
+    fn parse(text: &str) -> Option<Self> {
+        let (of, count) = text.trim().split_once(' ')?;
+        let count = match count {
+            "unknown" => None,
+            count => Some(count.parse().ok()?),
+        };
+        let of = of.to_owned();
+        Some(Self { of, count })
+    }
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            Some(count) => writeln!(formatter, "{} {count}", self.of),
+            None => writeln!(formatter, "{} unknown", self.of),
+        }
     }
 }
 
@@ -171,6 +224,20 @@ mod tests {
             count_pacman("gmp 6.2.1-2 -> 6.3.0-1\nlinux 6.1-1 -> 6.2-1 [ignored]\n"),
             1
         );
+    }
+
+    #[test]
+    fn an_answer_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        for count in [Some(7), None] {
+            let of = "a".to_owned();
+            let mut upgrades = Upgrades::kept_in(directory.path());
+            upgrades.keep(Known { of, count });
+            let again = Upgrades::kept_in(directory.path());
+            assert_eq!(again.known, upgrades.known);
+        }
+        fs::write(directory.path().join(FILE), "nonsense").unwrap();
+        assert_eq!(Upgrades::kept_in(directory.path()).known, None);
     }
 
     #[test]
