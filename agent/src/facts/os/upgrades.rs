@@ -97,7 +97,7 @@ pub struct Upgrades {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Known {
     of: String,
-    count: Option<usize>,
+    count: usize,
 }
 
 impl Upgrades {
@@ -129,14 +129,18 @@ impl Upgrades {
         let of = format!("{:?} {written:?}", packages::stamp(root));
         let of = hex(&Sha256::digest(of.as_bytes()));
         if let Some(known) = self.known.as_ref().filter(|known| known.of == of) {
-            return known.count;
+            return Some(known.count);
         }
-        let count = question
-            .ask()
-            .inspect_err(|error| tracing::debug!(%error, "pending upgrades are not known"))
-            .ok();
-        self.keep(Known { of, count });
-        count
+        match question.ask() {
+            Ok(count) => {
+                self.keep(Known { of, count });
+                Some(count)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "pending upgrades are not known");
+                None
+            }
+        }
     }
 
     fn keep(&mut self, known: Known) {
@@ -151,21 +155,16 @@ impl Upgrades {
 impl Known {
     fn parse(text: &str) -> Option<Self> {
         let (of, count) = text.trim().split_once(' ')?;
-        let count = match count {
-            "unknown" => None,
-            count => Some(count.parse().ok()?),
-        };
-        let of = of.to_owned();
-        Some(Self { of, count })
+        Some(Self {
+            of: of.to_owned(),
+            count: count.parse().ok()?,
+        })
     }
 }
 
 impl fmt::Display for Known {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.count {
-            Some(count) => writeln!(formatter, "{} {count}", self.of),
-            None => writeln!(formatter, "{} unknown", self.of),
-        }
+        writeln!(formatter, "{} {}", self.of, self.count)
     }
 }
 
@@ -229,13 +228,13 @@ mod tests {
     #[test]
     fn an_answer_is_kept() {
         let directory = tempfile::tempdir().unwrap();
-        for count in [Some(7), None] {
-            let of = "a".to_owned();
-            let mut upgrades = Upgrades::kept_in(directory.path());
-            upgrades.keep(Known { of, count });
-            let again = Upgrades::kept_in(directory.path());
-            assert_eq!(again.known, upgrades.known);
-        }
+        let mut upgrades = Upgrades::kept_in(directory.path());
+        upgrades.keep(Known {
+            of: "a".to_owned(),
+            count: 7,
+        });
+        let again = Upgrades::kept_in(directory.path());
+        assert_eq!(again.known, upgrades.known);
         fs::write(directory.path().join(FILE), "nonsense").unwrap();
         assert_eq!(Upgrades::kept_in(directory.path()).known, None);
     }
