@@ -53,7 +53,13 @@ fn section(files: &str, loaded: &str) -> Section {
             && state != "alias"
         {
             let state = state.trim_end_matches("-runtime");
-            section.insert(unit.to_owned(), format!("{state} {}", at_rest(state)));
+            // A template is never run itself.
+            let value = if unit.contains("@.") {
+                state.to_owned()
+            } else {
+                format!("{state} {}", at_rest(state))
+            };
+            section.insert(unit.to_owned(), value);
         }
     }
     for block in loaded.split("\n\n") {
@@ -307,6 +313,27 @@ user@.service                static    -
             "odd",
             Some("unknown active"),
         );
+    }
+
+    #[test]
+    fn files_of_a_real_system() {
+        let files = include_str!("../../tests/fixtures/debian-12-packages/list-unit-files.txt");
+        let section = section(files, "");
+        let check = |unit: &str, expect: Option<&str>| {
+            assert_eq!(section.get(unit).map(String::as_str), expect, "{unit}");
+        };
+        check("e2scrub_reap.service", Some("enabled inactive"));
+        check("console-getty.service", Some("disabled inactive"));
+        check("cryptdisks.service", Some("masked inactive"));
+        check("dbus.service", Some("static ok"));
+        check("getty@.service", Some("enabled"));
+        check("dbus-org.freedesktop.login1.service", None);
+        // All but the aliases.
+        let aliases = files
+            .lines()
+            .filter(|line| line.contains(" alias "))
+            .count();
+        assert_eq!((section.len(), aliases), (24, 7));
     }
 
     #[test]

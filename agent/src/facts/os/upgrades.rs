@@ -171,8 +171,13 @@ impl fmt::Display for Known {
 impl Question {
     fn ask(&self) -> Result<usize, CommandError> {
         let output = command::run(self.program, self.arguments, WITHIN)?;
+        // pacman says with one status that there are none, and that it could not look.
+        let mut complaints = output.complaint().lines();
+        let has_failed = complaints.any(|line| line.starts_with("error:"));
         match output.code() {
-            Some(code) if self.codes.contains(&code) => Ok((self.count)(&output.text_anyway())),
+            Some(code) if self.codes.contains(&code) && !has_failed => {
+                Ok((self.count)(&output.text_anyway()))
+            }
             _ => Err(output.failed()),
         }
     }
