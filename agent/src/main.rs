@@ -49,10 +49,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Measure at every interval and send to the backend, until SIGTERM or SIGINT
-    ///
-    /// Beside measurements, snapshots of the configuration are sent: installed packages, the operating system, the names
-    /// of environment variables (of this process, /etc/environment and /etc/default) with a keyed hash of each value, and
-    /// what --files, --files-text and --services add. `infra-watch-agent report --pretty` shows all of it.
+    #[command(after_help = "\
+Beside measurements, snapshots of the configuration are sent: installed packages, the operating system,
+the names of environment variables (of this process, /etc/environment and /etc/default) with a keyed
+hash of each value, and what --files, --files-text and --services add. To see all of it:
+infra-watch-agent report --pretty")]
     Run(RunArgs),
     /// Measure once, over one second, and print the report as JSON: exactly what leaves this host
     Report(ReportArgs),

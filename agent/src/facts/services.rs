@@ -1,4 +1,5 @@
-//! Services of systemd: whether each is enabled, and whether it runs, said so that an idle host says the same each time.
+//! Services of systemd: whether each is enabled, and whether it runs, said so that an idle host says the same each
+//! time.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -102,8 +103,8 @@ fn value<'a>(unit: &BTreeMap<&str, &'a str>) -> Option<(&'a str, String)> {
     Some((name, format!("{state} {active}")))
 }
 
-/// What is said of a unit that does not run. Those that nobody can enable are started when something asks for them, and end
-/// when they have nothing to do: of them only failures are told.
+/// What is said of a unit that does not run. Those that nobody can enable are started when something asks for them, and
+/// end when they have nothing to do: of them only failures are told.
 fn at_rest(state: &str) -> &'static str {
     match state {
         "static" | "indirect" => "ok",

@@ -1,5 +1,5 @@
-//! When to take a snapshot: at the start, at each interval, and soon after packages were installed or removed. A decision
-//! on values alone.
+//! When to take a snapshot: at the start, at each interval, and soon after packages were installed or removed. A
+//! decision on values alone.
 //!
 //! A run of apt writes its database many times. It shall give one snapshot, of how it ended, so a change is waited out.
 
@@ -100,8 +100,8 @@ mod tests {
         Stamp::of_test(u64::from(letter))
     }
 
-    /// A timeline: each letter is one look `step` seconds after the one before, and names the databases' state; in upper
-    /// case a package manager is at work. Under each stands `!` if a snapshot is taken then.
+    /// A timeline: each letter is one look `step` seconds after the one before, and names the databases' state; in
+    /// upper case a package manager is at work. Under each stands `!` if a snapshot is taken then.
     fn check(interval: u32, step: i64, looks: &str, expect: &str) {
         let mut pace = Pace::new(interval);
         let taken = looks.chars().zip(0..).map(|(letter, index)| {

@@ -1,7 +1,7 @@
 //! Assignments in files: pure functions from text to names and values. Nothing is executed or expanded.
 
-/// Of `/etc/environment`, as `pam_env(8)` reads it: one assignment a line, one pair of quotes around the value taken off.
-/// The last of several wins.
+/// Of `/etc/environment`, as `pam_env(8)` reads it: one assignment a line, one pair of quotes around the value taken
+/// off. The last of several wins.
 pub fn of_pam(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for line in text.lines() {

@@ -1,6 +1,7 @@
 //! Names of environment variables, and of their values a keyed hash or, where nothing speaks against it, the value.
 //!
-//! Sources: `/etc/environment`, the agent's own environment, the files of `/etc/default`. Other processes' are not read.
+//! Sources: `/etc/environment`, the agent's own environment, the files of `/etc/default`. Other processes' are not
+//! read.
 
 mod assignments;
 mod compared;
@@ -72,8 +73,8 @@ impl Environment {
         Ok(told.collect())
     }
 
-    /// What is told of the values that the sources give a name: all of them or, if something speaks against one, the hash
-    /// of each. A change in any source is then one changed item.
+    /// What is told of the values that the sources give a name: all of them or, if something speaks against one, the
+    /// hash of each. A change in any source is then one changed item.
     fn told(&self, name: &str, values: &[String]) -> String {
         let Some(key) = &self.key else {
             return String::new();

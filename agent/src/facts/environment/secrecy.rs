@@ -1,9 +1,10 @@
-//! Whether a value of the environment may leave the host in plain: pure rules on names and values, without input, output
-//! or crates, since the backend applies the same ones again to what it is sent.
+//! Whether a value of the environment may leave the host in plain: pure rules on names and values, without input,
+//! output or crates, since the backend applies the same ones again to what it is sent.
 //!
 //! Two questions, both of which must be answered with yes: is the name on the list of those that are allowed
 //! ([`is_allowed`]), and does nothing speak against it ([`may_be_shown`])? What looks like a secret always wins over a
-//! list, the operator's too. The rules err on the side of silence: a value that is withheld is still compared by its hash.
+//! list, the operator's too. The rules err on the side of silence: a value that is withheld is still compared by its
+//! hash.
 
 /// Names whose values are worth seeing and hold no secret by what they mean; `*` stands for any characters.
 const ALLOWED: &[&str] = &[

@@ -91,7 +91,8 @@ struct Reading {
 }
 
 impl Reading {
-    /// What is told of a file, with its text if it is `shown_as` a path. None if it is gone, or neither a regular file nor a link.
+    /// What is told of a file, with its text if it is `shown_as` a path. None if it is gone, or neither a regular file
+    /// nor a link.
     fn value(&mut self, path: &Path, shown_as: Option<&str>) -> Result<Option<String>, FactError> {
         let metadata = match fs::symlink_metadata(path) {
             Ok(metadata) => metadata,

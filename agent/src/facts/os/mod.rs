@@ -11,7 +11,8 @@ use crate::measure::read_text;
 
 pub use upgrades::Upgrades;
 
-/// Made by packages that want a restart (Debian's and Ubuntu's `reboot-notifier`, `update-notifier`, `unattended-upgrades`).
+/// Made by packages that want a restart (Debian's and Ubuntu's `reboot-notifier`, `update-notifier`,
+/// `unattended-upgrades`).
 const REBOOT_REQUIRED: [&str; 2] = ["run/reboot-required", "var/run/reboot-required"];
 /// Longest value, in characters.
 const MAX_VALUE_CHARS: usize = 256;

@@ -1,5 +1,5 @@
-//! How many packages could be upgraded, by what the system has fetched already: nothing is refreshed, and nothing asks the
-//! network. It is asked again only when the lists or the installed packages have changed.
+//! How many packages could be upgraded, by what the system has fetched already: nothing is refreshed, and nothing asks
+//! the network. It is asked again only when the lists or the installed packages have changed.
 
 use std::fmt;
 use std::fs;
@@ -85,8 +85,8 @@ const QUESTIONS: [Question; 4] = [
     },
 ];
 
-/// Remembers the answer for as long as nothing changed that it depends on, also in a file: what runs once and ends would
-/// have to ask each time.
+/// Remembers the answer for as long as nothing changed that it depends on, also in a file: what runs once and ends
+/// would have to ask each time.
 #[derive(Default)]
 pub struct Upgrades {
     kept_in: Option<PathBuf>,
@@ -110,8 +110,8 @@ impl Upgrades {
         }
     }
 
-    /// The number of packages that could be upgraded, if it can be known. Tools look at the running system, so it is not
-    /// known of another root.
+    /// The number of packages that could be upgraded, if it can be known. Tools look at the running system, so it is
+    /// not known of another root.
     pub fn count(&mut self, root: &Path) -> Option<usize> {
         if root != Path::new("/") {
             return None;
