@@ -1,6 +1,7 @@
 //! Settings: flags, then the environment, then the file, then what is built in. Nothing else reads the environment.
 
 mod units;
+mod watched;
 
 use std::fs;
 use std::io;
@@ -13,7 +14,6 @@ use reqwest::Url;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::facts::{Environment, Files, Key};
 use crate::spool::Limits;
 pub use units::{Size, Span};
 use units::{list, switch};
@@ -160,15 +160,6 @@ pub fn environment() -> Vec<(String, String)> {
         .collect()
 }
 
-/// All variables of this process, as facts and not as settings; what is not UTF-8 is replaced.
-fn own_environment() -> Vec<(String, String)> {
-    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    let pairs = std::env::vars_os();
-    pairs
-        .map(|(name, value)| (lossy(name), lossy(value)))
-        .collect()
-}
-
 /// The settings of all three layers: `flags` before `environment` before the file that either names.
 pub fn layered(
     flags: Settings,
@@ -311,37 +302,6 @@ impl Settings {
     pub fn snapshot_interval_seconds(&self) -> Result<NonZeroU32, ConfigError> {
         let (default, most) = (DEFAULT_SNAPSHOT_INTERVAL, MAX_SNAPSHOT_INTERVAL_SECONDS);
         seconds("--snapshot-interval", self.snapshot_interval, default, most)
-    }
-
-    /// Which files are watched.
-    pub fn files(&self) -> Result<Files, ConfigError> {
-        let patterns = |flag: &str, patterns: &Option<Vec<String>>| {
-            let patterns = patterns.clone().unwrap_or_default();
-            match patterns.iter().find(|pattern| !pattern.starts_with('/')) {
-                Some(pattern) => Err(ConfigError::Invalid(format!(
-                    "{flag} {pattern}: must be an absolute path"
-                ))),
-                None => Ok(patterns),
-            }
-        };
-        Ok(Files {
-            hashed: patterns("--files", &self.files)?,
-            shown: patterns("--files-text", &self.files_text)?,
-        })
-    }
-
-    /// How the environment is told, with the key that this host has for it.
-    pub fn watched_environment(&self, key: Option<Key>) -> Environment {
-        Environment {
-            own: own_environment(),
-            allow: self.environment_allow.clone().unwrap_or_default(),
-            key,
-        }
-    }
-
-    /// Whether services are watched.
-    pub fn services(&self) -> bool {
-        self.services.unwrap_or(false)
     }
 
     /// The state directory: the one that is set, or the usual one of this user.
