@@ -4,18 +4,18 @@
 //! read.
 
 mod assignments;
-mod compared;
 mod key;
-pub mod secrecy;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use infra_watch_rules::compared::is_compared;
+use infra_watch_rules::secrecy;
+
 use super::error::FactError;
 use super::snapshot::Section;
-use compared::is_compared;
 
 pub use key::{KEY_BYTES, Key};
 

@@ -6,7 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::environment::secrecy::matches;
+use infra_watch_rules::glob::matches;
+
 use super::super::error::FactError;
 
 /// Most directories that one pattern may look into: a slip of the pen must not walk the whole disk.

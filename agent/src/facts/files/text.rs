@@ -1,7 +1,7 @@
 //! Whether a file's text may be shown: small, plain text, and no line that speaks of a secret.
 
-use super::super::environment::secrecy::{is_secret_name, is_secret_value};
 use super::super::snapshot::MAX_VALUE_CHARS;
+use infra_watch_rules::secrecy::{is_secret_name, is_secret_value};
 
 /// Values that hold no secret, whatever they are the value of.
 const HARMLESS: &[&str] = &[

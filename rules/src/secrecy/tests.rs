@@ -160,22 +160,3 @@ fn values() {
     // Bytes count, not characters.
     check(&"\u{fc}".repeat(129), true);
 }
-
-#[test]
-fn patterns() {
-    let check = |pattern: &str, name: &str, expect: bool| {
-        assert_eq!(matches(pattern, name), expect, "{pattern} {name}");
-    };
-    check("*", "", true);
-    check("*", "x", true);
-    check("a*c", "abbbc", true);
-    check("a*c", "ac", true);
-    check("a*c", "abd", false);
-    check("a*b*c", "axbxbxc", true);
-    check("?b", "ab", true);
-    check("?", "", false);
-    check("", "", true);
-    check("", "x", false);
-    check("\u{fc}?", "\u{fc}\u{e4}", true);
-    check("**x", "aax", true);
-}

@@ -1,6 +1,6 @@
 //! Which variables are compared at all.
 
-use super::secrecy::matches;
+use crate::glob::matches;
 
 /// What changes without anybody's doing, or says where the agent was started from: never compared, so never sent. `*`
 /// stands for any characters.
@@ -54,7 +54,12 @@ const NEVER_COMPARED: &[&str] = &[
 
 /// Whether it is a variable that people set, and not one that comes and goes by itself.
 pub fn is_compared(name: &str) -> bool {
-    is_name(name) && !NEVER_COMPARED.iter().any(|pattern| matches(pattern, name))
+    is_name(name) && !is_volatile(name)
+}
+
+/// Whether it comes and goes by itself.
+pub fn is_volatile(name: &str) -> bool {
+    NEVER_COMPARED.iter().any(|pattern| matches(pattern, name))
 }
 
 /// Whether a shell or a service manager could have it as a name; dots and dashes are in some of `/etc/default`.
