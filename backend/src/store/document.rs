@@ -378,7 +378,7 @@ impl Documents {
         let mut removed = Vec::new();
         self.patterns.write().retain(|pattern| {
             let stays = used.contains(&pattern.id)
-                || pattern.used_before.load(Ordering::Acquire) + 1 >= sweep;
+                || pattern.used_before.load(Ordering::Acquire) + 1 > sweep;
             if !stays {
                 removed.push(pattern.id);
             }
