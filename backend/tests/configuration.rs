@@ -1252,3 +1252,57 @@ async fn a_store_without_configurations_goes_on() {
         types::SnapshotOutcome::Stored
     );
 }
+
+#[tokio::test]
+async fn a_copy_that_enrols_does_not_shut_its_original_out() {
+    let backend = Backend::start().await;
+    let host = backend.enroll("web-1").await;
+    let admin = backend.client("admin").await;
+    let key = types::CreateEnrollmentKey::builder().name("k");
+    let key = admin
+        .create_enrollment_key()
+        .body(key)
+        .send()
+        .await
+        .unwrap();
+    let enroll = |machine: &'static str| {
+        let body = types::Enroll::builder()
+            .install_id(host.install_id)
+            .machine_id(machine)
+            .hostname("web-1")
+            .agent_version("0.1.0");
+        let client = backend.with_token(&key.key);
+        async move {
+            client
+                .enroll_agent()
+                .body(body)
+                .send()
+                .await
+                .unwrap()
+                .into_inner()
+        }
+    };
+    let report_as = |client: &infra_watch_client::Client, machine: &'static str| {
+        let mut body =
+            serde_json::to_value(report(&[(backend.now().timestamp(), Some(2.0))])).unwrap();
+        body["host"] = facts("web-1");
+        body["host"]["machine_id"] = json!(machine);
+        let body: types::Report = serde_json::from_value(body).unwrap();
+        let client = client.clone();
+        async move {
+            let sent = client.submit_report().body(body).send().await;
+            sent.map_or_else(status, |_| 202)
+        }
+    };
+    assert_eq!(report_as(&host.agent, "m").await, 202);
+    let copy = enroll("other").await;
+    assert_eq!(copy.host_id, host.host_id);
+    let copy = backend.with_token(&copy.token);
+    assert_eq!(report_as(&copy, "other").await, 409);
+    assert_eq!(report_as(&host.agent, "m").await, 202);
+    // The same machine again: its old tokens are worth nothing, the copy's neither.
+    let again = enroll("m").await;
+    assert_eq!(report_as(&host.agent, "m").await, 401);
+    assert_eq!(report_as(&copy, "other").await, 401);
+    assert_eq!(report_as(&backend.with_token(&again.token), "m").await, 202);
+}
