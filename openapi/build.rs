@@ -1,4 +1,4 @@
-//! Generates the client from the published document.
+//! Generates the client and the operations from the published document.
 
 use std::error::Error;
 use std::path::Path;
@@ -6,6 +6,9 @@ use std::{env, fs};
 
 use progenitor::{GenerationSettings, Generator, InterfaceStyle};
 use serde_json::Value;
+
+#[path = "build/operations.rs"]
+mod operations;
 
 /// What the generator writes for every status that comes with a problem.
 const PROBLEM: &str =
@@ -26,6 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     // Checking patterns would carry an engine of regular expressions to every browser; the backend checks them.
     remove_key(&mut document, "pattern");
+    let operations = operations::generate(&document)?;
     let mut settings = GenerationSettings::default();
     settings.with_interface(InterfaceStyle::Builder);
     settings.with_inner_type("crate::Credentials".parse()?);
@@ -34,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is set by cargo")?;
     let code = merge_problems(&tokens.to_string());
     fs::write(Path::new(&out).join("client.rs"), code)?;
+    fs::write(Path::new(&out).join("operations.rs"), operations)?;
     Ok(())
 }
 

@@ -1,11 +1,12 @@
 //! What surrounds every page: name, sections, search, theme, the user's menu.
 
+use infra_watch_client::operations;
 use infra_watch_client::types::Role;
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 use yew_router::prelude::*;
 
-use crate::api::{Session, use_role};
+use crate::api::{PAGE_ITEMS, Session, use_role};
 use crate::components::icon::{Glyph, icon};
 use crate::components::menu::Menu;
 use crate::components::palette::{Palette, Place};
@@ -192,7 +193,9 @@ struct SearchProps {
 fn Search(props: &SearchProps) -> Html {
     let role = use_role();
     let navigator = use_navigator();
-    let hosts = use_polled((), None, |api, ()| async move { api.hosts().await });
+    let hosts = use_polled((), None, |api, ()| {
+        api.all(|cursor| operations::list_hosts().limit(PAGE_ITEMS).cursor(cursor))
+    });
     let page = |route: &Route, glyph| Place {
         name: route.title().into(),
         kind: "Page".into(),

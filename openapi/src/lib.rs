@@ -1,7 +1,9 @@
 //! The client of the Infra-Watch API, generated from `openapi.json` at build time for native and wasm32.
 //!
 //! [`Client`] has one method for each operation, named as its operation id. Everything that the API says stands in
-//! [`types`].
+//! [`types`]. [`operations`] says the same for who brings a transport, as the dashboard does.
+
+mod request;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -48,4 +50,20 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/client.rs"));
 }
 
+#[expect(
+    clippy::extra_unused_lifetimes,
+    clippy::needless_lifetimes,
+    reason = "generated code is not written for our lints"
+)]
+pub mod operations {
+    //! One function for each operation of the document, named as its operation id. What must be given are arguments,
+    //! what may be given are methods of what it returns.
+
+    use crate::request::{Operation, Request};
+    use crate::types;
+
+    include!(concat!(env!("OUT_DIR"), "/operations.rs"));
+}
+
 pub use generated::*;
+pub use request::{Operation, Page, Request};

@@ -3,14 +3,13 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use gloo_timers::future::TimeoutFuture;
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
 use super::clock;
-use crate::api::{Api, ApiError, use_api};
+use crate::api::{Api, Pending, use_api};
 use crate::loaded::{Resource, Shared, State};
 
 /// Asks once; what comes back takes the answer in.
@@ -18,15 +17,14 @@ type Attempt = dyn Fn() -> LocalBoxFuture<'static, Box<dyn FnOnce()>>;
 
 /// Fetches for `key`, and again every `every_seconds`; what was there stays until the next answer is in.
 #[hook]
-pub fn use_polled<K, T, F>(
+pub fn use_polled<K, T>(
     key: K,
     every_seconds: Option<u32>,
-    fetch: impl Fn(Api, K) -> F + 'static,
+    fetch: impl Fn(Api, K) -> Pending<T> + 'static,
 ) -> Resource<T>
 where
     K: Clone + PartialEq + 'static,
     T: 'static,
-    F: Future<Output = Result<T, ApiError>> + 'static,
 {
     let api = use_api();
     let state = use_state(|| State::Loading);
@@ -41,7 +39,7 @@ where
             let attempt = move || {
                 let (state, latest) = (state.clone(), latest.clone());
                 let answer = fetch(api.clone(), key.clone());
-                async move {
+                Box::pin(async move {
                     let answer = answer.await;
                     Box::new(move || {
                         let next = match answer {
@@ -54,8 +52,7 @@ where
                         *latest.borrow_mut() = next.clone();
                         state.set(next);
                     }) as Box<dyn FnOnce()>
-                }
-                .boxed_local()
+                }) as LocalBoxFuture<'static, _>
             };
             spawn_local(follow(Box::new(attempt), *every_seconds, current.clone()));
             move || current.set(false)

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use infra_watch_client::operations;
 use infra_watch_client::types::{self, EnrollmentKey};
 use uuid::Uuid;
 use yew::prelude::*;
 
 use super::administration::{Administration, skeleton};
-use crate::api::ApiError;
+use crate::api::{ApiError, PAGE_ITEMS};
 use crate::components::confirm::Confirm;
 use crate::components::dialog::Dialog;
 use crate::components::empty::Empty;
@@ -43,11 +44,13 @@ enum Doing {
 /// The list and what may be done with it.
 #[component]
 pub fn EnrollmentKeys() -> Html {
-    let keys = use_polled(
-        (),
-        None,
-        |api, ()| async move { api.enrollment_keys().await },
-    );
+    let keys = use_polled((), None, |api, ()| {
+        api.all(|cursor| {
+            operations::list_enrollment_keys()
+                .limit(PAGE_ITEMS)
+                .cursor(cursor)
+        })
+    });
     let doing = use_state(|| Doing::Nothing);
     let start = |next: Doing| {
         let doing = doing.clone();
@@ -138,10 +141,9 @@ fn CreateKey(props: &CreateKeyProps) -> Html {
             Err(error) => submit.refuse(error),
             Ok(body) => {
                 let on_done = on_done.clone();
-                submit.send(
-                    move |api| async move { api.create_enrollment_key(body).await },
-                    move |created| on_done.emit(created.key),
-                );
+                submit.send(operations::create_enrollment_key(&body), move |created| {
+                    on_done.emit(created.key);
+                });
             }
         })
     };
@@ -230,13 +232,10 @@ fn DeleteKey(props: &DeleteKeyProps) -> Html {
         let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
         Callback::from(move |()| {
             let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            submit.send(
-                move |api| async move { api.delete_enrollment_key(key_id).await },
-                move |()| {
-                    on_done.emit(());
-                    on_close.emit(());
-                },
-            );
+            submit.send(operations::delete_enrollment_key(key_id), move |()| {
+                on_done.emit(());
+                on_close.emit(());
+            });
         })
     };
     html! {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use infra_watch_client::operations;
 use infra_watch_client::types::{Host, Role};
 use uuid::Uuid;
 use yew::prelude::*;
@@ -31,11 +32,9 @@ pub struct HostPageProps {
 /// The header, then its metrics.
 #[component]
 pub fn HostPage(props: &HostPageProps) -> Html {
-    let host = use_polled(
-        props.host_id,
-        Some(HOST_SECONDS),
-        |api, host_id| async move { api.host(host_id).await },
-    );
+    let host = use_polled(props.host_id, Some(HOST_SECONDS), |api, host_id| {
+        api.ask(operations::get_host(host_id))
+    });
     let refresh = host.retry.clone();
     html! {
         <>

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use infra_watch_client::operations;
 use infra_watch_client::types::{self, Host};
 use yew::prelude::*;
 use yew_router::prelude::*;
@@ -54,13 +55,10 @@ pub fn EditHost(props: &EditHostProps) -> Html {
                 Err(error) => return submit.refuse(error),
             };
             let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            submit.send(
-                move |api| async move { api.update_host(host_id, body).await },
-                move |_| {
-                    on_done.emit(());
-                    on_close.emit(());
-                },
-            );
+            submit.send(operations::update_host(host_id, &body), move |_| {
+                on_done.emit(());
+                on_close.emit(());
+            });
         })
     };
     html! {
@@ -104,14 +102,11 @@ pub fn DeleteHost(props: &DeleteHostProps) -> Html {
         let (submit, host_id) = (submit.clone(), props.host.host_id);
         Callback::from(move |()| {
             let navigator = navigator.clone();
-            submit.send(
-                move |api| async move { api.delete_host(host_id).await },
-                move |()| {
-                    if let Some(navigator) = navigator {
-                        navigator.replace(&Route::Overview);
-                    }
-                },
-            );
+            submit.send(operations::delete_host(host_id), move |()| {
+                if let Some(navigator) = navigator {
+                    navigator.replace(&Route::Overview);
+                }
+            });
         })
     };
     html! {
