@@ -255,12 +255,13 @@ pub fn metric_title(metric: &str) -> String {
     }
 }
 
-/// The first letter in upper case.
+/// The first letter in upper case, where it is a Latin one: the texts that begin a sentence here are English.
 pub fn capitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
+    let mut text = text.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
 }
 
 /// `1 host`, `2 hosts`.

@@ -167,14 +167,10 @@ fn UserMenu(props: &UserMenuProps) -> Html {
             spawn_local(async move { session.logout().await });
         }
     };
-    let initial: String = props
-        .username
-        .chars()
-        .take(1)
-        .flat_map(char::to_uppercase)
-        .collect();
+    // The style makes it upper case.
+    let initial = props.username.chars().next();
     html! {
-        <Menu label={format!("Account of {}", props.username)} action="user-menu" face={html! { <span class="avatar" aria-hidden="true">{ initial }</span> }}>
+        <Menu label={format!("Account of {}", props.username)} action="user-menu" face={html! { <span class="avatar" aria-hidden="true">{ for initial }</span> }}>
             <p class="menu-title"><strong>{ &props.username }</strong><span class="muted">{ role.to_string() }</span></p>
             <button type="button" class="menu-entry" onclick={move |_| on_password.emit(())}>{ "Change password" }</button>
             <Link<Route> to={Route::ApiTokens} classes="menu-entry">{ "API tokens" }</Link<Route>>
