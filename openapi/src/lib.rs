@@ -5,6 +5,7 @@
 
 #[cfg(feature = "http")]
 mod credentials;
+mod read;
 mod request;
 
 #[cfg(feature = "http")]

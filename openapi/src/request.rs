@@ -5,6 +5,8 @@ use std::fmt::{self, Display, Write as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::read;
+
 /// What is asked of the API, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -29,7 +31,7 @@ pub trait Operation {
     /// # Errors
     /// When the body does not say what the document says it does.
     fn read(body: &[u8]) -> serde_json::Result<Self::Answer> {
-        serde_json::from_slice(if body.is_empty() { b"null" } else { body })
+        read::read(if body.is_empty() { b"null" } else { body })
     }
 }
 
