@@ -1,7 +1,5 @@
 //! The keys with which agents join.
 
-use std::collections::BTreeMap;
-
 use chrono::TimeDelta;
 use infra_watch_client::operations;
 use infra_watch_client::types::{self, EnrollmentKey};
@@ -69,16 +67,11 @@ pub fn EnrollmentKeys() -> Html {
             Some(max_uses) => format!("{} of {max_uses}", key.uses),
             None => key.uses.to_string(),
         };
-        let labels: BTreeMap<String, String> = key
-            .labels
-            .iter()
-            .map(|(name, value)| (name.clone(), value.to_string()))
-            .collect();
         html! {
             <tr key={key.key_id.as_u128()}>
                 <th scope="row">{ &key.name }</th>
                 <td data-label="Uses" class="number">{ uses }</td>
-                <td data-label="Labels">{ label_chips(&labels) }</td>
+                <td data-label="Labels">{ label_chips(&labels::sorted(&key.labels)) }</td>
                 <td data-label="Ends"><Time at={key.expires_at} otherwise="never" /></td>
                 <td data-label="Made"><Time at={Some(key.created_at)} /></td>
                 <td class="row-actions"><button type="button" class="button" aria-label={format!("Delete {}", key.name)} onclick={move |_| delete.emit(())}>{ "Delete" }</button></td>

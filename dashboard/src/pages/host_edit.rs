@@ -1,7 +1,5 @@
 //! What administrators may do with a host: another name, other labels, away with it.
 
-use std::collections::BTreeMap;
-
 use infra_watch_client::operations;
 use infra_watch_client::types::{self, Host};
 use yew::prelude::*;
@@ -32,14 +30,7 @@ pub struct EditHostProps {
 pub fn EditHost(props: &EditHostProps) -> Html {
     let host = &props.host;
     let name = use_state(|| host.name.clone());
-    let text = use_state(|| {
-        let known: BTreeMap<String, String> = host
-            .labels
-            .iter()
-            .map(|(name, value)| (name.clone(), value.to_string()))
-            .collect();
-        labels::to_text(&known)
-    });
+    let text = use_state(|| labels::to_text(&labels::sorted(&host.labels)));
     let submit = use_submit();
     let take = |state: &UseStateHandle<String>| {
         let state = state.clone();
