@@ -1,4 +1,4 @@
-//! Generates the client from the published document.
+//! Generates the client and the operations from the published document.
 
 use std::error::Error;
 use std::path::Path;
@@ -6,6 +6,9 @@ use std::{env, fs};
 
 use progenitor::{GenerationSettings, Generator, InterfaceStyle};
 use serde_json::Value;
+
+#[path = "build/operations.rs"]
+mod operations;
 
 /// What the generator writes for every status that comes with a problem.
 const PROBLEM: &str =
@@ -26,14 +29,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     // Checking patterns would carry an engine of regular expressions to every browser; the backend checks them.
     remove_key(&mut document, "pattern");
+    let operations = operations::generate(&document)?;
     let mut settings = GenerationSettings::default();
     settings.with_interface(InterfaceStyle::Builder);
     settings.with_inner_type("crate::Credentials".parse()?);
-    settings.with_pre_hook("crate::authorize".parse()?);
-    let tokens = Generator::new(&settings).generate_tokens(&serde_json::from_value(document)?)?;
+    settings.with_pre_hook("crate::credentials::authorize".parse()?);
+    let mut generator = Generator::new(&settings);
+    let client = generator.generate_tokens(&serde_json::from_value(document)?)?;
+    let types = generator.get_type_space().to_stream().to_string();
+    // The types stand for themselves, so that who brings a transport can do without the client.
+    let client = client.to_string();
+    let (before, after) = client
+        .split_once(&format!("pub mod types {{ {types} }}"))
+        .ok_or("the client holds its types in a module")?;
+    let client = format!("{before} pub use crate :: types ; {after}");
     let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is set by cargo")?;
-    let code = merge_problems(&tokens.to_string());
-    fs::write(Path::new(&out).join("client.rs"), code)?;
+    let write = |name: &str, code: &str| fs::write(Path::new(&out).join(name), code);
+    write("client.rs", &merge_problems(&client))?;
+    write("operations.rs", &operations)?;
+    write("types.rs", &types)?;
     Ok(())
 }
 

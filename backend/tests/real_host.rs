@@ -193,7 +193,8 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
     for offset in 0..3 {
         let shifted = [&b"xx"[..offset], bytes].concat();
         let text = base64::engine::general_purpose::STANDARD_NO_PAD.encode(shifted);
-        forms.push(text[4.min(offset * 4)..text.len() - 4].as_bytes().to_vec());
+        let whole = 4.min(offset * 4)..text.len() - 4;
+        forms.push(text.as_bytes()[whole].to_vec());
     }
     forms
 }

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, FixedOffset, Timelike as _, Utc};
 
+use crate::date;
+
 /// What stands where no value is known.
 pub const NOTHING: &str = "–";
 
@@ -173,29 +175,30 @@ fn largest_part(seconds: f64) -> String {
 
 /// `2026-11-23 12:03:04 UTC+01:00`: a whole moment with its zone.
 pub fn moment(at: DateTime<Utc>, zone: FixedOffset) -> String {
-    at.with_timezone(&zone)
-        .format("%Y-%m-%d %H:%M:%S UTC%:z")
-        .to_string()
+    let at = at.with_timezone(&zone);
+    format!("{} {} UTC{zone}", date::date(at), date::seconds(at))
 }
 
 /// `12:03`, with the day before it when it is not today's.
 pub fn clock(at: DateTime<Utc>, now: DateTime<Utc>, zone: FixedOffset) -> String {
     let (at, now) = (at.with_timezone(&zone), now.with_timezone(&zone));
     let same_day = at.date_naive() == now.date_naive();
-    at.format(if same_day { "%H:%M" } else { "%-d %b, %H:%M" })
-        .to_string()
+    if same_day {
+        date::minutes(at)
+    } else {
+        format!("{}, {}", date::day(at), date::minutes(at))
+    }
 }
 
 /// A label of a time axis whose labels are so far apart: the date where a day begins, seconds where they matter.
 pub fn tick(at: DateTime<FixedOffset>, distance_seconds: f64) -> String {
     let begins_day = at.hour() == 0 && at.minute() == 0 && at.second() == 0;
-    let form = match distance_seconds {
-        86_400.0.. => "%-d %b",
-        60.0.. if begins_day => "%-d %b",
-        60.0.. => "%H:%M",
-        _ => "%H:%M:%S",
-    };
-    at.format(form).to_string()
+    match distance_seconds {
+        86_400.0.. => date::day(at),
+        60.0.. if begins_day => date::day(at),
+        60.0.. => date::minutes(at),
+        _ => date::seconds(at),
+    }
 }
 
 /// A job's schedule in words, in the viewer's zone: `every 10 minutes`, `every hour at :15`, `every day at 00:40`. It
@@ -252,12 +255,13 @@ pub fn metric_title(metric: &str) -> String {
     }
 }
 
-/// The first letter in upper case.
+/// The first letter in upper case, where it is a Latin one: the texts that begin a sentence here are English.
 pub fn capitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
+    let mut text = text.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
 }
 
 /// `1 host`, `2 hosts`.

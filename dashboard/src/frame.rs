@@ -1,11 +1,12 @@
 //! What surrounds every page: name, sections, search, theme, the user's menu.
 
+use infra_watch_client::operations;
 use infra_watch_client::types::Role;
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 use yew_router::prelude::*;
 
-use crate::api::{Session, use_role};
+use crate::api::{PAGE_ITEMS, Session, use_role};
 use crate::components::icon::{Glyph, icon};
 use crate::components::menu::Menu;
 use crate::components::palette::{Palette, Place};
@@ -166,14 +167,10 @@ fn UserMenu(props: &UserMenuProps) -> Html {
             spawn_local(async move { session.logout().await });
         }
     };
-    let initial: String = props
-        .username
-        .chars()
-        .take(1)
-        .flat_map(char::to_uppercase)
-        .collect();
+    // The style makes it upper case.
+    let initial = props.username.chars().next();
     html! {
-        <Menu label={format!("Account of {}", props.username)} action="user-menu" face={html! { <span class="avatar" aria-hidden="true">{ initial }</span> }}>
+        <Menu label={format!("Account of {}", props.username)} action="user-menu" face={html! { <span class="avatar" aria-hidden="true">{ for initial }</span> }}>
             <p class="menu-title"><strong>{ &props.username }</strong><span class="muted">{ role.to_string() }</span></p>
             <button type="button" class="menu-entry" onclick={move |_| on_password.emit(())}>{ "Change password" }</button>
             <Link<Route> to={Route::ApiTokens} classes="menu-entry">{ "API tokens" }</Link<Route>>
@@ -192,7 +189,9 @@ struct SearchProps {
 fn Search(props: &SearchProps) -> Html {
     let role = use_role();
     let navigator = use_navigator();
-    let hosts = use_polled((), None, |api, ()| async move { api.hosts().await });
+    let hosts = use_polled((), None, |api, ()| {
+        api.all(|cursor| operations::list_hosts().limit(PAGE_ITEMS).cursor(cursor))
+    });
     let page = |route: &Route, glyph| Place {
         name: route.title().into(),
         kind: "Page".into(),

@@ -1,5 +1,6 @@
 //! Loading, fresh, stale or failed: decided here and nowhere else.
 
+use std::any::Any;
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -12,7 +13,7 @@ use crate::format;
 use crate::hooks::clock::{use_now, zone};
 
 /// Data that several components look at; equal only to itself, which is cheap to compare.
-pub struct Shared<T>(Rc<T>);
+pub struct Shared<T: ?Sized>(Rc<T>);
 
 impl<T> Shared<T> {
     /// Wraps data that will not change any more.
@@ -21,19 +22,33 @@ impl<T> Shared<T> {
     }
 }
 
-impl<T> Clone for Shared<T> {
+impl<T: 'static> Shared<T> {
+    /// The same data without its type.
+    pub fn erased(self) -> Shared<dyn Any> {
+        Shared(self.0)
+    }
+}
+
+impl Shared<dyn Any> {
+    /// The same data with its type; nothing if that is another.
+    fn typed<T: 'static>(self) -> Option<Shared<T>> {
+        self.0.downcast().ok().map(Shared)
+    }
+}
+
+impl<T: ?Sized> Clone for Shared<T> {
     fn clone(&self) -> Self {
         Self(Rc::clone(&self.0))
     }
 }
 
-impl<T> PartialEq for Shared<T> {
+impl<T: ?Sized> PartialEq for Shared<T> {
     fn eq(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl<T> Deref for Shared<T> {
+impl<T: ?Sized> Deref for Shared<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -42,7 +57,7 @@ impl<T> Deref for Shared<T> {
 }
 
 /// What is known of some data.
-pub enum State<T> {
+pub enum State<T: ?Sized> {
     /// Nothing yet.
     Loading,
     /// The last answer was good.
@@ -65,7 +80,7 @@ pub enum State<T> {
     Failed(ApiError),
 }
 
-impl<T> Clone for State<T> {
+impl<T: ?Sized> Clone for State<T> {
     fn clone(&self) -> Self {
         match self {
             Self::Loading => Self::Loading,
@@ -83,7 +98,7 @@ impl<T> Clone for State<T> {
     }
 }
 
-impl<T> State<T> {
+impl<T: ?Sized> State<T> {
     /// What is known after an attempt that failed; what does not exist any more is not kept.
     pub fn failed(self, error: ApiError) -> Self {
         match self {
@@ -96,12 +111,29 @@ impl<T> State<T> {
 }
 
 /// Data with its state and the way to ask again.
-#[derive(Clone)]
-pub struct Resource<T> {
+pub struct Resource<T: ?Sized> {
     /// What is known.
     pub state: State<T>,
     /// Asks again now.
     pub retry: Callback<()>,
+}
+
+impl Resource<dyn Any> {
+    /// The same with the type of its data, without data if that is of another.
+    pub fn typed<T: 'static>(self) -> Resource<T> {
+        let state = match self.state {
+            State::Loading => None,
+            State::Fresh { data, at } => data.typed().map(|data| State::Fresh { data, at }),
+            State::Stale { data, at, error } => {
+                data.typed().map(|data| State::Stale { data, at, error })
+            }
+            State::Failed(error) => Some(State::Failed(error)),
+        };
+        Resource {
+            state: state.unwrap_or(State::Loading),
+            retry: self.retry,
+        }
+    }
 }
 
 impl<T> Resource<T> {

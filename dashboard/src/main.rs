@@ -9,6 +9,7 @@ mod api;
 mod app;
 mod chart;
 mod components;
+mod date;
 mod fleet;
 mod format;
 mod frame;

@@ -1,8 +1,8 @@
 //! The span of time that charts show: a preset that moves with the clock, or two fixed moments.
 
-use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, FixedOffset, TimeZone, Utc};
 
-use crate::format;
+use crate::{date, format};
 
 /// The presets: what stands in the address, seconds, and words.
 pub const PRESETS: [(&str, i64, &str); 7] = [
@@ -140,16 +140,14 @@ impl Range {
 /// Seconds as a `datetime-local` field writes them.
 pub fn to_field(seconds: i64, zone: FixedOffset) -> String {
     DateTime::from_timestamp(seconds, 0)
-        .map(|at| at.with_timezone(&zone).format("%Y-%m-%dT%H:%M").to_string())
+        .map(|at| at.with_timezone(&zone))
+        .map(|at| format!("{}T{}", date::date(at), date::minutes(at)))
         .unwrap_or_default()
 }
 
 /// Seconds out of a `datetime-local` field.
 pub fn from_field(text: &str, zone: FixedOffset) -> Option<i64> {
-    let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M")
-        .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S"))
-        .ok()?;
-    zone.from_local_datetime(&local)
+    zone.from_local_datetime(&date::parse(text)?)
         .single()
         .map(|at| at.timestamp())
 }

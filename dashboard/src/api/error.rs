@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use infra_watch_client::{Error, types};
+use infra_watch_client::types;
 
 use crate::format;
 
@@ -58,6 +58,29 @@ impl ApiError {
         matches!(self.status, Some(401 | 403 | 404))
     }
 
+    /// There was no answer at all.
+    pub fn unreachable() -> Self {
+        Self::without_problem(None, "The server cannot be reached.".to_owned())
+    }
+
+    /// The answer does not say what the document says it does.
+    pub fn not_understood() -> Self {
+        let message =
+            "The server's answer was not understood. A reload may bring a newer dashboard.";
+        Self::without_problem(None, message.to_owned())
+    }
+
+    /// An answer that is no success; it comes with a problem unless something else than the backend has answered.
+    pub fn refused(status: u16, body: &[u8]) -> Self {
+        match infra_watch_client::read(body) {
+            Ok(problem) => Self::problem(status, problem),
+            Err(_) => {
+                let message = format!("The server answered with status {status}.");
+                Self::without_problem(Some(status), message)
+            }
+        }
+    }
+
     fn problem(status: u16, problem: types::Problem) -> Self {
         let fields = problem
             .errors
@@ -79,39 +102,11 @@ impl ApiError {
         }
     }
 
-    fn without_answer(message: &str) -> Self {
+    fn without_problem(status: Option<u16>, message: String) -> Self {
         Self {
-            status: None,
-            message: message.to_owned(),
+            status,
+            message,
             fields: Vec::new(),
-        }
-    }
-}
-
-impl From<Error<types::Problem>> for ApiError {
-    fn from(error: Error<types::Problem>) -> Self {
-        match error {
-            Error::ErrorResponse(answer) => {
-                Self::problem(answer.status().as_u16(), answer.into_inner())
-            }
-            Error::InvalidRequest(text) => Self {
-                status: Some(422),
-                message: sentence(&text),
-                fields: Vec::new(),
-            },
-            Error::CommunicationError(_)
-            | Error::ResponseBodyError(_)
-            | Error::InvalidUpgrade(_) => Self::without_answer("The server cannot be reached."),
-            Error::UnexpectedResponse(answer) => {
-                let status = answer.status().as_u16();
-                Self {
-                    status: Some(status),
-                    ..Self::without_answer(&format!("The server answered with status {status}."))
-                }
-            }
-            Error::InvalidResponsePayload(..) | Error::Custom(_) => Self::without_answer(
-                "The server's answer was not understood. A reload may bring a newer dashboard.",
-            ),
         }
     }
 }

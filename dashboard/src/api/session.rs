@@ -6,11 +6,11 @@ use std::rc::Rc;
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, Shared};
 use gloo_timers::callback::Timeout;
-use infra_watch_client::{Client, Credentials, types};
+use infra_watch_client::{Operation, Request, operations, types};
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
-use super::{Answer, ApiError};
+use super::{Answer, ApiError, Pending, transport};
 
 /// The token is renewed so many seconds before its end, so that no request meets an ended one.
 const RENEW_BEFORE_SECONDS: i64 = 60;
@@ -38,8 +38,8 @@ pub enum SessionState {
 pub struct Session(Rc<Inner>);
 
 struct Inner {
-    client: Client,
-    credentials: Credentials,
+    /// The access token.
+    token: RefCell<Option<String>>,
     on_change: Callback<SessionState>,
     /// A renewal under way: everyone who needs one waits for the same.
     renewal: RefCell<Option<Shared<LocalBoxFuture<'static, Answer<()>>>>>,
@@ -56,27 +56,26 @@ impl PartialEq for Session {
 impl Session {
     /// A session with nobody in it yet; `on_change` hears who comes and goes.
     pub fn new(on_change: Callback<SessionState>) -> Self {
-        let origin = web_sys::window()
-            .and_then(|window| window.location().origin().ok())
-            .unwrap_or_default();
-        let credentials = Credentials::default();
-        let client = Client::new_with_client(
-            &format!("{origin}/api/v1"),
-            reqwest::Client::new(),
-            credentials.clone(),
-        );
         Self(Rc::new(Inner {
-            client,
-            credentials,
+            token: RefCell::default(),
             on_change,
             renewal: RefCell::default(),
             timer: RefCell::default(),
         }))
     }
 
-    /// The client; it sends the session's token as long as there is one.
-    pub fn client(&self) -> Client {
-        self.0.client.clone()
+    /// Asks; when the access token has ended, renews the session once and asks again.
+    pub fn ask(&self, request: Request) -> Pending<Vec<u8>> {
+        let session = self.clone();
+        Box::pin(async move {
+            match session.send(&request).await {
+                Err(error) if error.is_unauthorized() => {
+                    session.renew().await?;
+                    session.send(&request).await
+                }
+                answer => answer,
+            }
+        })
     }
 
     /// Asks for the session that the browser's cookie may belong to.
@@ -90,21 +89,12 @@ impl Session {
 
     /// Logs in.
     pub async fn login(&self, body: types::Login) -> Answer<()> {
-        let answer = self
-            .0
-            .client
-            .login()
-            .body(body)
-            .send()
-            .await
-            .map_err(ApiError::from)?;
-        self.take(answer.into_inner());
-        Ok(())
+        self.begin(operations::login(&body).into_request()).await
     }
 
     /// Logs out; nothing of the session stays here even if the backend cannot be told.
     pub async fn logout(&self) {
-        let _ = self.0.client.logout().send().await;
+        let _ = self.send(&operations::logout().into_request()).await;
         self.end(false);
     }
 
@@ -129,29 +119,30 @@ impl Session {
     }
 
     async fn request(&self) -> Answer<()> {
-        match self
-            .0
-            .client
-            .refresh_session()
-            .send()
-            .await
-            .map_err(ApiError::from)
-        {
-            Ok(answer) => {
-                self.take(answer.into_inner());
-                Ok(())
-            }
-            Err(error) => {
-                if error.is_unauthorized() {
-                    self.end(self.0.credentials.get().is_some());
-                }
-                Err(error)
-            }
+        let answer = self
+            .begin(operations::refresh_session().into_request())
+            .await;
+        if answer.as_ref().is_err_and(ApiError::is_unauthorized) {
+            let was_there = self.0.token.borrow().is_some();
+            self.end(was_there);
         }
+        answer
+    }
+
+    /// Asks for a token and takes it.
+    async fn begin(&self, request: Request) -> Answer<()> {
+        let body = self.send(&request).await?;
+        self.take(operations::Login::read(&body).map_err(|_| ApiError::not_understood())?);
+        Ok(())
+    }
+
+    async fn send(&self, request: &Request) -> Answer<Vec<u8>> {
+        let token = self.0.token.borrow().clone();
+        transport::send(request, token.as_deref()).await
     }
 
     fn take(&self, token: types::SessionToken) {
-        self.0.credentials.set(Some(token.access_token));
+        self.0.token.replace(Some(token.access_token));
         let seconds = (token.expires_in - RENEW_BEFORE_SECONDS).max(RENEW_AFTER_SECONDS);
         let session = self.clone();
         let timer = Timeout::new(
@@ -166,7 +157,7 @@ impl Session {
     }
 
     fn end(&self, ended: bool) {
-        self.0.credentials.set(None);
+        self.0.token.replace(None);
         self.0.timer.replace(None);
         self.0.on_change.emit(SessionState::LoggedOut { ended });
     }

@@ -3,18 +3,18 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use chrono::DateTime;
+use chrono::{DateTime, FixedOffset, Utc};
 use wasm_bindgen::closure::Closure;
 use web_sys::{HtmlElement, ResizeObserver};
 use yew::prelude::*;
 
 use super::icon::{Glyph, icon};
 use crate::chart::{Chart, Events};
-use crate::format;
 use crate::hooks::clock::{use_now, zone};
 use crate::hooks::theme::use_theme;
 use crate::loaded::Shared;
 use crate::panel::Panel;
+use crate::{date, format};
 
 #[derive(PartialEq, Properties)]
 pub struct ChartCardProps {
@@ -98,6 +98,12 @@ pub fn ChartCard(props: &ChartCardProps) -> Html {
     }
 }
 
+/// A moment to the second, its day as `day` writes it.
+fn written(at: DateTime<Utc>, day: fn(DateTime<FixedOffset>) -> String) -> String {
+    let at = at.with_timezone(&zone(at));
+    format!("{} {}", day(at), date::seconds(at))
+}
+
 /// The value of a single line, at the pointer or the latest; the time at the pointer.
 fn figure(panel: &Panel, cursor: Option<usize>) -> Html {
     let at = cursor
@@ -111,7 +117,7 @@ fn figure(panel: &Panel, cursor: Option<usize>) -> Html {
     html! {
         <>
             if let Some(at) = at {
-                <span class="muted">{ at.with_timezone(&zone(at)).format("%-d %b %H:%M:%S").to_string() }</span>
+                <span class="muted">{ written(at, date::day) }</span>
             }
             if let Some(value) = value {
                 <strong>{ value }</strong>
@@ -173,7 +179,7 @@ fn Numbers(props: &NumbersProps) -> Html {
                         let at = DateTime::from_timestamp(*seconds, 0).unwrap_or_default();
                         html! {
                             <tr>
-                                <td>{ at.with_timezone(&zone(at)).format("%Y-%m-%d %H:%M:%S").to_string() }</td>
+                                <td>{ written(at, date::date) }</td>
                                 { for panel.lines.iter().map(|line| html! { <td class="number">{ panel.unit.format_or_nothing(line.at(place)) }</td> }) }
                             </tr>
                         }

@@ -9,7 +9,7 @@ use yew_router::prelude::*;
 
 use super::bar::bar;
 use super::icon::{Glyph, icon};
-use super::labels::label_chips;
+use super::labels::{self, label_chips};
 use super::sparkline::sparkline;
 use super::status::{self, status_mark};
 use super::time::Time;
@@ -125,11 +125,7 @@ impl Look {
         Self {
             host_id: host.host_id,
             name: host.name.clone(),
-            labels: host
-                .labels
-                .iter()
-                .map(|(name, value)| (name.clone(), value.to_string()))
-                .collect(),
+            labels: labels::sorted(&host.labels),
             os: host.os.clone(),
             status: host.status,
             cpu: host.cpu_usage_percent,

@@ -1,8 +1,18 @@
 //! A host's labels: as chips, and as the text in which they are edited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Deref;
 
 use yew::prelude::*;
+
+/// Labels by name. Put in one by one: collecting sorts first, with code of its own for each kind of labels.
+pub fn sorted<V: Deref<Target = String>>(labels: &HashMap<String, V>) -> BTreeMap<String, String> {
+    let mut sorted = BTreeMap::new();
+    for (name, value) in labels {
+        sorted.insert(name.clone(), value.deref().clone());
+    }
+    sorted
+}
 
 /// Labels as chips.
 pub fn label_chips(labels: &BTreeMap<String, String>) -> Html {
@@ -26,16 +36,20 @@ pub fn to_text(labels: &BTreeMap<String, String>) -> String {
 
 /// Labels out of the edited text; a part without `=` is named in the error.
 pub fn from_text(text: &str) -> Result<BTreeMap<String, String>, String> {
-    text.split(',')
+    let mut labels = BTreeMap::new();
+    for part in text
+        .split(',')
         .map(str::trim)
         .filter(|part| !part.is_empty())
-        .map(|part| match part.split_once('=') {
+    {
+        match part.split_once('=') {
             Some((name, value)) if !name.trim().is_empty() => {
-                Ok((name.trim().to_owned(), value.trim().to_owned()))
+                labels.insert(name.trim().to_owned(), value.trim().to_owned());
             }
-            _ => Err(format!("“{part}” is not of the form name=value")),
-        })
-        .collect()
+            _ => return Err(format!("“{part}” is not of the form name=value")),
+        }
+    }
+    Ok(labels)
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! What a form does when it is sent: once at a time, and what is wrong goes beside the fields.
 
-use futures_util::FutureExt as _;
-use futures_util::future::LocalBoxFuture;
+use infra_watch_client::Operation;
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
 
-use crate::api::{Api, ApiError, use_api};
+use crate::api::{Api, ApiError, Pending, use_api};
 use crate::format;
 
 /// A form's sending.
@@ -62,30 +61,24 @@ impl Submit {
     }
 
     /// Sends, unless something is under way; `done` gets the answer.
-    pub fn send<T: 'static, F>(
-        &self,
-        request: impl FnOnce(Api) -> F + 'static,
-        done: impl FnOnce(T) + 'static,
-    ) where
-        F: Future<Output = Result<T, ApiError>> + 'static,
-    {
+    pub fn send<O: Operation>(&self, operation: O, done: impl FnOnce(O::Answer) + 'static) {
+        self.run(self.api.ask(operation), done);
+    }
+
+    /// The same for what is more than one operation.
+    pub fn run<T: 'static>(&self, answer: Pending<T>, done: impl FnOnce(T) + 'static) {
+        self.follow(Box::pin(async move {
+            let value = answer.await?;
+            Ok(Box::new(move || done(value)) as Box<dyn FnOnce()>)
+        }));
+    }
+
+    /// The part that is the same for every form.
+    fn follow(&self, answer: Pending<Box<dyn FnOnce()>>) {
         if *self.busy {
             return;
         }
         self.busy.set(true);
-        let answer = request(self.api.clone());
-        self.follow(
-            async move {
-                answer
-                    .await
-                    .map(|value| Box::new(move || done(value)) as Box<dyn FnOnce()>)
-            }
-            .boxed_local(),
-        );
-    }
-
-    /// The part that is the same for every form.
-    fn follow(&self, answer: LocalBoxFuture<'static, Result<Box<dyn FnOnce()>, ApiError>>) {
         let this = self.clone();
         spawn_local(async move {
             let answer = answer.await;

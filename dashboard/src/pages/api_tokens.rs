@@ -1,12 +1,13 @@
 //! One's own tokens, for programs that act for one.
 
 use chrono::TimeDelta;
+use infra_watch_client::operations;
 use infra_watch_client::types::{self, ApiToken, Role};
 use uuid::Uuid;
 use yew::prelude::*;
 
 use super::administration::{Administration, skeleton};
-use crate::api::{ApiError, use_role};
+use crate::api::{ApiError, PAGE_ITEMS, use_role};
 use crate::components::confirm::Confirm;
 use crate::components::dialog::Dialog;
 use crate::components::empty::Empty;
@@ -35,7 +36,13 @@ enum Doing {
 /// The list and what may be done with it.
 #[component]
 pub fn ApiTokens() -> Html {
-    let tokens = use_polled((), None, |api, ()| async move { api.api_tokens().await });
+    let tokens = use_polled((), None, |api, ()| {
+        api.all(|cursor| {
+            operations::list_api_tokens()
+                .limit(PAGE_ITEMS)
+                .cursor(cursor)
+        })
+    });
     let doing = use_state(|| Doing::Nothing);
     let start = |next: Doing| {
         let doing = doing.clone();
@@ -115,10 +122,9 @@ fn CreateToken(props: &CreateTokenProps) -> Html {
             let on_done = on_done.clone();
             match body(&name, &role, &days) {
                 Err(error) => submit.refuse(error),
-                Ok(body) => submit.send(
-                    move |api| async move { api.create_api_token(body).await },
-                    move |created| on_done.emit(created.token),
-                ),
+                Ok(body) => submit.send(operations::create_api_token(&body), move |created| {
+                    on_done.emit(created.token);
+                }),
             }
         })
     };
@@ -191,13 +197,10 @@ fn DeleteToken(props: &DeleteTokenProps) -> Html {
         let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
         Callback::from(move |()| {
             let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            submit.send(
-                move |api| async move { api.delete_api_token(token_id).await },
-                move |()| {
-                    on_done.emit(());
-                    on_close.emit(());
-                },
-            );
+            submit.send(operations::delete_api_token(token_id), move |()| {
+                on_done.emit(());
+                on_close.emit(());
+            });
         })
     };
     html! {

@@ -1,5 +1,6 @@
 //! Who did what to which object, when, from where.
 
+use infra_watch_client::operations;
 use infra_watch_client::types::{AuditEntry, PageAuditEntry};
 use yew::prelude::*;
 
@@ -9,10 +10,15 @@ use crate::hooks::polled::use_polled;
 use crate::hooks::submit::use_submit;
 use crate::route::Route;
 
+/// Entries fetched at once: a screen or two.
+const AUDIT_ITEMS: u64 = 50;
+
 /// The newest entries, and older ones on demand.
 #[component]
 pub fn Audit() -> Html {
-    let newest = use_polled((), None, |api, ()| async move { api.audit(None).await });
+    let newest = use_polled((), None, |api, ()| {
+        api.ask(operations::list_audit_entries().limit(AUDIT_ITEMS))
+    });
     let older = use_state(Vec::<PageAuditEntry>::new);
     let submit = use_submit();
     let next = older.last().map_or_else(
@@ -22,8 +28,8 @@ pub fn Audit() -> Html {
     let more = next.map(|cursor| {
         let (older, submit, busy) = (older.clone(), submit.clone(), submit.is_busy());
         let onclick = move |_| {
-            let (older, cursor) = (older.clone(), cursor.clone());
-            submit.send(move |api| async move { api.audit(Some(cursor)).await }, move |page| {
+            let older = older.clone();
+            submit.send(operations::list_audit_entries().limit(AUDIT_ITEMS).cursor(cursor.as_str()), move |page| {
                 let mut pages = (*older).clone();
                 pages.push(page);
                 older.set(pages);

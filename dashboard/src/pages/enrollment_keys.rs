@@ -1,14 +1,13 @@
 //! The keys with which agents join.
 
-use std::collections::BTreeMap;
-
 use chrono::TimeDelta;
+use infra_watch_client::operations;
 use infra_watch_client::types::{self, EnrollmentKey};
 use uuid::Uuid;
 use yew::prelude::*;
 
 use super::administration::{Administration, skeleton};
-use crate::api::ApiError;
+use crate::api::{ApiError, PAGE_ITEMS};
 use crate::components::confirm::Confirm;
 use crate::components::dialog::Dialog;
 use crate::components::empty::Empty;
@@ -43,11 +42,13 @@ enum Doing {
 /// The list and what may be done with it.
 #[component]
 pub fn EnrollmentKeys() -> Html {
-    let keys = use_polled(
-        (),
-        None,
-        |api, ()| async move { api.enrollment_keys().await },
-    );
+    let keys = use_polled((), None, |api, ()| {
+        api.all(|cursor| {
+            operations::list_enrollment_keys()
+                .limit(PAGE_ITEMS)
+                .cursor(cursor)
+        })
+    });
     let doing = use_state(|| Doing::Nothing);
     let start = |next: Doing| {
         let doing = doing.clone();
@@ -66,16 +67,11 @@ pub fn EnrollmentKeys() -> Html {
             Some(max_uses) => format!("{} of {max_uses}", key.uses),
             None => key.uses.to_string(),
         };
-        let labels: BTreeMap<String, String> = key
-            .labels
-            .iter()
-            .map(|(name, value)| (name.clone(), value.to_string()))
-            .collect();
         html! {
             <tr key={key.key_id.as_u128()}>
                 <th scope="row">{ &key.name }</th>
                 <td data-label="Uses" class="number">{ uses }</td>
-                <td data-label="Labels">{ label_chips(&labels) }</td>
+                <td data-label="Labels">{ label_chips(&labels::sorted(&key.labels)) }</td>
                 <td data-label="Ends"><Time at={key.expires_at} otherwise="never" /></td>
                 <td data-label="Made"><Time at={Some(key.created_at)} /></td>
                 <td class="row-actions"><button type="button" class="button" aria-label={format!("Delete {}", key.name)} onclick={move |_| delete.emit(())}>{ "Delete" }</button></td>
@@ -138,10 +134,9 @@ fn CreateKey(props: &CreateKeyProps) -> Html {
             Err(error) => submit.refuse(error),
             Ok(body) => {
                 let on_done = on_done.clone();
-                submit.send(
-                    move |api| async move { api.create_enrollment_key(body).await },
-                    move |created| on_done.emit(created.key),
-                );
+                submit.send(operations::create_enrollment_key(&body), move |created| {
+                    on_done.emit(created.key);
+                });
             }
         })
     };
@@ -230,13 +225,10 @@ fn DeleteKey(props: &DeleteKeyProps) -> Html {
         let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
         Callback::from(move |()| {
             let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            submit.send(
-                move |api| async move { api.delete_enrollment_key(key_id).await },
-                move |()| {
-                    on_done.emit(());
-                    on_close.emit(());
-                },
-            );
+            submit.send(operations::delete_enrollment_key(key_id), move |()| {
+                on_done.emit(());
+                on_close.emit(());
+            });
         })
     };
     html! {

@@ -1,7 +1,6 @@
 //! One host: what it is, how it is, what may be done with it.
 
-use std::collections::BTreeMap;
-
+use infra_watch_client::operations;
 use infra_watch_client::types::{Host, Role};
 use uuid::Uuid;
 use yew::prelude::*;
@@ -11,7 +10,7 @@ use super::host_edit::{DeleteHost, EditHost};
 use super::metrics::Metrics;
 use crate::api::use_role;
 use crate::components::icon::{Glyph, icon};
-use crate::components::labels::label_chips;
+use crate::components::labels::{self, label_chips};
 use crate::components::status::{self, status_mark};
 use crate::components::time::Time;
 use crate::format;
@@ -31,11 +30,9 @@ pub struct HostPageProps {
 /// The header, then its metrics.
 #[component]
 pub fn HostPage(props: &HostPageProps) -> Html {
-    let host = use_polled(
-        props.host_id,
-        Some(HOST_SECONDS),
-        |api, host_id| async move { api.host(host_id).await },
-    );
+    let host = use_polled(props.host_id, Some(HOST_SECONDS), |api, host_id| {
+        api.ask(operations::get_host(host_id))
+    });
     let refresh = host.retry.clone();
     html! {
         <>
@@ -63,17 +60,12 @@ fn Header(props: &HeaderProps) -> Html {
         Callback::from(move |()| state.set(value))
     };
     let (edit, delete) = (set(&editing, true), set(&deleting, true));
-    let labels: BTreeMap<String, String> = host
-        .labels
-        .iter()
-        .map(|(name, value)| (name.clone(), value.to_string()))
-        .collect();
     html! {
         <section class="host-head" data-status={status::name(host.status)}>
             <div class="host-title">
                 <h1>{ &host.name }</h1>
                 { status_mark(host.status) }
-                { label_chips(&labels) }
+                { label_chips(&labels::sorted(&host.labels)) }
                 if role == Role::Admin {
                     <div class="host-actions">
                         <button type="button" class="button" onclick={move |_| edit.emit(())}>{ icon(Glyph::Pencil) }{ "Edit" }</button>

@@ -1,7 +1,6 @@
 //! What administrators may do with a host: another name, other labels, away with it.
 
-use std::collections::BTreeMap;
-
+use infra_watch_client::operations;
 use infra_watch_client::types::{self, Host};
 use yew::prelude::*;
 use yew_router::prelude::*;
@@ -31,14 +30,7 @@ pub struct EditHostProps {
 pub fn EditHost(props: &EditHostProps) -> Html {
     let host = &props.host;
     let name = use_state(|| host.name.clone());
-    let text = use_state(|| {
-        let known: BTreeMap<String, String> = host
-            .labels
-            .iter()
-            .map(|(name, value)| (name.clone(), value.to_string()))
-            .collect();
-        labels::to_text(&known)
-    });
+    let text = use_state(|| labels::to_text(&labels::sorted(&host.labels)));
     let submit = use_submit();
     let take = |state: &UseStateHandle<String>| {
         let state = state.clone();
@@ -54,13 +46,10 @@ pub fn EditHost(props: &EditHostProps) -> Html {
                 Err(error) => return submit.refuse(error),
             };
             let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            submit.send(
-                move |api| async move { api.update_host(host_id, body).await },
-                move |_| {
-                    on_done.emit(());
-                    on_close.emit(());
-                },
-            );
+            submit.send(operations::update_host(host_id, &body), move |_| {
+                on_done.emit(());
+                on_close.emit(());
+            });
         })
     };
     html! {
@@ -104,14 +93,11 @@ pub fn DeleteHost(props: &DeleteHostProps) -> Html {
         let (submit, host_id) = (submit.clone(), props.host.host_id);
         Callback::from(move |()| {
             let navigator = navigator.clone();
-            submit.send(
-                move |api| async move { api.delete_host(host_id).await },
-                move |()| {
-                    if let Some(navigator) = navigator {
-                        navigator.replace(&Route::Overview);
-                    }
-                },
-            );
+            submit.send(operations::delete_host(host_id), move |()| {
+                if let Some(navigator) = navigator {
+                    navigator.replace(&Route::Overview);
+                }
+            });
         })
     };
     html! {

@@ -1,9 +1,11 @@
 //! A host's metrics over time: one chart for each, all over the same span.
 
-use infra_watch_client::types::SeriesInfo;
+use infra_watch_client::operations;
+use infra_watch_client::types::{Aggregate, SeriesInfo};
 use uuid::Uuid;
 use yew::prelude::*;
 
+use crate::api::PAGE_ITEMS;
 use crate::components::chart::ChartCard;
 use crate::components::empty::Empty;
 use crate::components::icon::Glyph;
@@ -34,11 +36,14 @@ pub fn Metrics(props: &MetricsProps) -> Html {
     let query = use_query();
     let range = Range::parse(query.get("range"), query.get("from"), query.get("to"));
     let before_zoom = use_mut_ref(|| None::<Range>);
-    let series = use_polled(
-        props.host_id,
-        Some(SERIES_SECONDS),
-        |api, host_id| async move { api.series(host_id).await.map(names) },
-    );
+    let series = use_polled(props.host_id, Some(SERIES_SECONDS), |api, host_id| {
+        let series = api.all(move |cursor| {
+            operations::list_series(host_id)
+                .limit(PAGE_ITEMS)
+                .cursor(cursor)
+        });
+        Box::pin(async move { series.await.map(names) })
+    });
     let change = {
         let (query, before_zoom) = (query.clone(), before_zoom.clone());
         Callback::from(move |range: Range| {
@@ -94,18 +99,19 @@ fn Charts(props: &ChartsProps) -> Html {
             .clamp(LIVE_SECONDS, 60)
     });
     let key = (props.host_id, props.metrics.clone(), range, step);
-    let panels = use_polled(
-        key,
-        every,
-        |api, (host_id, metrics, range, step)| async move {
-            let (from, to) = range.bounds(clock::read().timestamp());
-            let columns = api.trends(host_id, &metrics, from, to, step).await?;
-            Ok(panel::group(&columns, &metrics)
-                .into_iter()
-                .map(Shared::new)
-                .collect::<Vec<Shared<Panel>>>())
-        },
-    );
+    let panels = use_polled(key, every, |api, (host_id, metrics, range, step)| {
+        let (from, to) = range.bounds(clock::read().timestamp());
+        let trends = operations::get_trends(host_id, &metrics)
+            .aggregate(&[Aggregate::Avg, Aggregate::Min, Aggregate::Max])
+            .from(from.to_string().as_str())
+            .to(to.to_string().as_str())
+            .step(step.to_string().as_str());
+        let columns = api.ask(trends);
+        Box::pin(async move {
+            let panels = panel::group(&columns.await?, &metrics).into_iter();
+            Ok(panels.map(Shared::new).collect::<Vec<Shared<Panel>>>())
+        })
+    });
     let range_words = AttrValue::from(range.words(now, zone(now)));
     panels.show(skeleton, |panels| {
         html! {

@@ -1,11 +1,12 @@
 //! Every host at a glance, the worst first.
 
+use infra_watch_client::operations;
 use infra_watch_client::types::{Columns, Host, HostStatus, Role};
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
 use yew_router::prelude::*;
 
-use crate::api::use_role;
+use crate::api::{PAGE_ITEMS, use_role};
 use crate::components::empty::Empty;
 use crate::components::fleet_table::{FleetTable, Histories};
 use crate::components::icon::{Glyph, icon};
@@ -32,20 +33,18 @@ const HISTORY_STEP_SECONDS: i64 = 120;
 #[component]
 pub fn Overview() -> Html {
     let query = use_query();
-    let fleet = use_polled((), Some(FLEET_SECONDS), |api, ()| async move {
-        api.hosts().await
+    let fleet = use_polled((), Some(FLEET_SECONDS), |api, ()| {
+        api.all(|cursor| operations::list_hosts().limit(PAGE_ITEMS).cursor(cursor))
     });
-    let histories = use_polled((), Some(HISTORY_SECONDS), |api, ()| async move {
+    let histories = use_polled((), Some(HISTORY_SECONDS), |api, ()| {
         let now = clock::read().timestamp() / HISTORY_STEP_SECONDS * HISTORY_STEP_SECONDS;
-        let answer = api
-            .fleet_trends(
-                "cpu_usage_percent",
-                now - HISTORY_SPAN_SECONDS,
-                now,
-                HISTORY_STEP_SECONDS,
-            )
-            .await;
-        answer.map(by_host)
+        let trends = operations::get_fleet_trends(&["cpu_usage_percent"])
+            .group_by("host")
+            .from((now - HISTORY_SPAN_SECONDS).to_string().as_str())
+            .to(now.to_string().as_str())
+            .step(HISTORY_STEP_SECONDS.to_string().as_str());
+        let answer = api.ask(trends);
+        Box::pin(async move { answer.await.map(by_host) })
     });
     let histories = histories.data().cloned();
     html! {

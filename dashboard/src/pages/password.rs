@@ -1,6 +1,6 @@
 //! A new password for oneself.
 
-use infra_watch_client::types;
+use infra_watch_client::{operations, types};
 use yew::prelude::*;
 
 use crate::api::ApiError;
@@ -36,10 +36,9 @@ pub fn Password(props: &PasswordProps) -> Html {
             let on_close = on_close.clone();
             match body(&current, &new) {
                 Err(error) => submit.refuse(error),
-                Ok(body) => submit.send(
-                    move |api| async move { api.change_password(body).await },
-                    move |()| on_close.emit(()),
-                ),
+                Ok(body) => submit.send(operations::change_password(&body), move |()| {
+                    on_close.emit(());
+                }),
             }
         })
     };

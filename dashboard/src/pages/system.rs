@@ -1,10 +1,11 @@
 //! The backend itself: what it keeps, how much room is left, how its jobs run.
 
+use infra_watch_client::operations;
 use infra_watch_client::types::{HostStatus, Job, JobResult, StoredTier, System, Tier};
 use yew::prelude::*;
 
 use super::administration::{Administration, skeleton};
-use crate::api::Api;
+use crate::api::use_api;
 use crate::components::bar::bar;
 use crate::components::status::mark;
 use crate::components::time::Time;
@@ -21,8 +22,8 @@ const SYSTEM_SECONDS: u32 = 10;
 /// Figures, then what is kept, then the jobs.
 #[component]
 pub fn SystemPage() -> Html {
-    let system = use_polled((), Some(SYSTEM_SECONDS), |api, ()| async move {
-        api.system().await
+    let system = use_polled((), Some(SYSTEM_SECONDS), |api, ()| {
+        api.ask(operations::get_system())
     });
     let refresh = system.retry.clone();
     html! {
@@ -168,6 +169,7 @@ struct JobRowProps {
 /// A job with the button that runs it now.
 #[component]
 fn JobRow(props: &JobRowProps) -> Html {
+    let api = use_api();
     let now = use_now();
     let submit = use_submit();
     let answer = use_state(|| None::<Job>);
@@ -186,14 +188,15 @@ fn JobRow(props: &JobRowProps) -> Html {
         let (submit, refresh, name) = (submit.clone(), props.refresh.clone(), job.name.clone());
         let answer = answer.clone();
         move |_| {
-            let (refresh, name, answer) = (refresh.clone(), name.clone(), answer.clone());
-            let request = async move |api: Api| {
-                let job = api.run_job(&name).await;
+            let (refresh, answer) = (refresh.clone(), answer.clone());
+            let job = api.ask(operations::run_job(&name));
+            let request = async move {
+                let job = job.await;
                 // A run that failed has a result as well.
                 refresh.emit(());
                 job
             };
-            submit.send(request, move |job| answer.set(Some(job)));
+            submit.run(Box::pin(request), move |job| answer.set(Some(job)));
         }
     };
     let said = match &*answer {

@@ -1,10 +1,11 @@
 //! Who may log in, and as what.
 
+use infra_watch_client::operations;
 use infra_watch_client::types::{self, Role, User};
 use yew::prelude::*;
 
 use super::administration::{Administration, skeleton};
-use crate::api::ApiError;
+use crate::api::{ApiError, PAGE_ITEMS};
 use crate::components::confirm::Confirm;
 use crate::components::dialog::Dialog;
 use crate::components::field::{SelectField, TextField};
@@ -33,7 +34,9 @@ enum Doing {
 /// The list and what may be done with it.
 #[component]
 pub fn Users() -> Html {
-    let users = use_polled((), None, |api, ()| async move { api.users().await });
+    let users = use_polled((), None, |api, ()| {
+        api.all(|cursor| operations::list_users().limit(PAGE_ITEMS).cursor(cursor))
+    });
     let doing = use_state(|| Doing::Nothing);
     let start = |next: Doing| {
         let doing = doing.clone();
@@ -146,17 +149,14 @@ fn EditUser(props: &EditUserProps) -> Html {
                 None => match form.create() {
                     Err(error) => submit.refuse(error),
                     Ok(body) => {
-                        submit.send(move |api| async move { api.create_user(body).await }, done);
+                        submit.send(operations::create_user(&body), done);
                     }
                 },
                 Some(Given(user)) => match form.update(user) {
                     Err(error) => submit.refuse(error),
                     Ok(body) => {
                         let user_id = user.user_id;
-                        submit.send(
-                            move |api| async move { api.update_user(user_id, body).await },
-                            done,
-                        );
+                        submit.send(operations::update_user(user_id, &body), done);
                     }
                 },
             }
@@ -243,13 +243,10 @@ fn DeleteUser(props: &DeleteUserProps) -> Html {
         let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
         Callback::from(move |()| {
             let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            submit.send(
-                move |api| async move { api.delete_user(user_id).await },
-                move |()| {
-                    on_done.emit(());
-                    on_close.emit(());
-                },
-            );
+            submit.send(operations::delete_user(user_id), move |()| {
+                on_done.emit(());
+                on_close.emit(());
+            });
         })
     };
     html! {
