@@ -163,6 +163,8 @@ async fn a_section_that_cannot_be_read_stays_and_grows_old() {
         (&json!("packages"), &json!(true))
     );
     assert_eq!(stale["error"], "the database is locked");
+    let failed = json!([{ "section": "packages", "error": "the database is locked" }]);
+    assert_eq!(latest["failed_sections"], failed);
     let read_at: DateTime<Utc> = stale["as_of"].as_str().unwrap().parse().unwrap();
     assert_eq!(read_at.timestamp(), START);
 

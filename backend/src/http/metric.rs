@@ -14,12 +14,13 @@ use super::Tags;
 use super::body::{Csv, Encoded, Reply, csv_cell, wants_csv};
 use super::guard::Viewer;
 use super::host::{find, select};
+use super::paging::{decoded, page_limit};
 use super::problem::ApiError;
 use crate::app::App;
 use crate::domain;
 use crate::flows::query::{self, GroupBy, Selection};
 use crate::wire::metric::{Aggregate, Catalog, Column, Columns, Metric, SeriesInfo, Top, TopItem};
-use crate::wire::page::{DEFAULT_LIMIT, Limit, Page, decode_cursor};
+use crate::wire::page::{Limit, Page};
 use crate::wire::scalar::{MetricName, Moment, Nullable, Number};
 
 /// Range that is taken when none is named.
@@ -97,13 +98,10 @@ impl MetricApi {
             latest.collect::<Vec<_>>()
         });
         series.sort_by_cached_key(|(key, _)| series_key(key));
-        if let Some(cursor) = cursor.0 {
-            let after = decode_cursor(&cursor)
-                .ok_or_else(|| ApiError::invalid("cursor", "must be one that was given"))?;
+        if let Some(after) = decoded(cursor.0)? {
             series.retain(|(key, _)| series_key(key) > after);
         }
-        let limit =
-            usize::try_from(limit.0.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default();
+        let limit = page_limit(limit.0);
         Ok(Reply(Page::cut(
             series,
             limit,
