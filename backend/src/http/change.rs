@@ -12,13 +12,13 @@ use super::Tags;
 use super::body::Reply;
 use super::guard::Operator;
 use super::host::{find, select};
-use super::metric::off_thread;
 use super::paging::{bad_cursor, decoded, page_limit, parsed};
 use super::problem::ApiError;
 use crate::app::App;
 use crate::domain;
 use crate::domain::metric;
 use crate::flows::change::{self, Effect, Filter, Group, HostChangeSet};
+use crate::flows::query::off_thread;
 use crate::wire::change::{
     ChangeEffect, ChangeGroup, ChangeGrouping, ChangeItem, ChangeSet, ChangeSetDetails, ChangedHost,
 };
@@ -93,10 +93,7 @@ impl ChangeApi {
         let found = change::one(&app, &host, change_set_id.0).await?;
         let detected_at = found.change_set.detected_at;
         let store = Arc::clone(&app);
-        let effects = off_thread(&app, move || {
-            Ok(change::effects(&store, &host, detected_at)?)
-        })
-        .await?;
+        let effects = off_thread(&app, move || change::effects(&store, &host, detected_at)).await?;
         Ok(Reply(ChangeSetDetails {
             change_set: shape(found),
             effects: effects.into_iter().map(shape_effect).collect(),

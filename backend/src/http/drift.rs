@@ -11,7 +11,6 @@ use super::Tags;
 use super::body::{Created, JsonBody, NoContent, Reply};
 use super::guard::{Admin, Operator};
 use super::host::{find, select, sort_key};
-use super::metric::off_thread;
 use super::paging::{self, decoded, page_limit, parsed};
 use super::problem::ApiError;
 use crate::app::App;
@@ -23,6 +22,7 @@ use crate::domain::selector::Selector;
 use crate::flows::FlowError;
 use crate::flows::configuration::{self, Approved};
 use crate::flows::drift::{self, NewDriftRule};
+use crate::flows::query::off_thread;
 use crate::store::baseline;
 use crate::wire;
 use crate::wire::drift::{

@@ -13,7 +13,6 @@ use super::Tags;
 use super::body::Reply;
 use super::guard::Operator;
 use super::host::{find, select, sort_key};
-use super::metric::off_thread;
 use super::paging::{bad_cursor, decoded, page_limit, parsed};
 use super::problem::ApiError;
 use crate::app::App;
@@ -22,6 +21,7 @@ use crate::domain::host::Host;
 use crate::domain::snapshot::PACKAGES;
 use crate::domain::version::{self, Scheme};
 use crate::flows::compare::{self, Outlier};
+use crate::flows::query::off_thread;
 use crate::store::inventory::{Found, Query as InventoryQuery};
 use crate::wire::inventory::{ComparedWith, GroupMember, InventoryItem};
 use crate::wire::page::{Limit, Page, encode_cursor};
@@ -114,7 +114,7 @@ impl InventoryApi {
                 key: &key,
                 value: &matches,
             };
-            Ok(inventory.search(&ids, &query, skip, limit + 1))
+            Ok::<_, ApiError>(inventory.search(&ids, &query, skip, limit + 1))
         };
         let found = off_thread(&app, search).await?;
         Ok(Reply(shape_page(&hosts, found, skip, limit)))

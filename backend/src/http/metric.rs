@@ -1,7 +1,6 @@
 //! Metrics: the catalogue, a host's series, samples, trends, fleet trends and top lists.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use poem::Request;
@@ -18,7 +17,7 @@ use super::paging::{decoded, page_limit};
 use super::problem::ApiError;
 use crate::app::App;
 use crate::domain;
-use crate::flows::query::{self, GroupBy, Selection};
+use crate::flows::query::{self, GroupBy, Selection, off_thread};
 use crate::wire::metric::{Aggregate, Catalog, Column, Columns, Metric, SeriesInfo, Top, TopItem};
 use crate::wire::page::{Limit, Page};
 use crate::wire::scalar::{MetricName, Moment, Nullable, Number};
@@ -27,8 +26,6 @@ use crate::wire::scalar::{MetricName, Moment, Nullable, Number};
 const DEFAULT_RANGE: TimeDelta = TimeDelta::hours(1);
 /// Items of a top list when none are named.
 const DEFAULT_TOP: i64 = 10;
-/// Time that a query waits for its turn.
-const QUERY_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest step, in seconds: ten years.
 const MAX_STEP_SECONDS: i64 = 315_360_000;
 
@@ -274,7 +271,7 @@ impl MetricApi {
             usize::try_from(limit.0.map_or(DEFAULT_TOP, |limit| limit.0)).unwrap_or_default();
         let store = Arc::clone(&app);
         let items = off_thread(&app, move || {
-            Ok(query::top(&store, hosts, &selection, aggregate, limit)?)
+            query::top(&store, hosts, &selection, aggregate, limit)
         })
         .await?;
         let shape = |item: query::TopItem| TopItem {
@@ -287,24 +284,6 @@ impl MetricApi {
             items: items.into_iter().map(shape).collect(),
         }))
     }
-}
-
-/// Queries walk memory for milliseconds: off the async threads, so that probes and reports go on.
-pub async fn off_thread<T: Send + 'static>(
-    app: &App,
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let busy = || ApiError::unavailable("too many queries are under way; try again in a moment");
-    let place =
-        tokio::time::timeout(QUERY_PATIENCE, Arc::clone(&app.queries).acquire_owned()).await;
-    let place = place.map_err(|_| busy())?.map_err(|_| busy())?;
-    tokio::task::spawn_blocking(move || {
-        // The place is taken until the work ends, also when nobody waits for it any more.
-        let _place = place;
-        work()
-    })
-    .await
-    .map_err(|_| ApiError::internal())?
 }
 
 fn series_key(key: &domain::report::SeriesKey) -> String {
