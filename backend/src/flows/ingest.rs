@@ -133,7 +133,8 @@ pub fn says_nothing_new(
 /// Whether it should be written down again that a snapshot still holds.
 fn is_due(snapshot_interval_seconds: u32, known: &SnapshotReference, now: DateTime<Utc>) -> bool {
     let half_interval = (i64::from(snapshot_interval_seconds) / 2).max(CONFIRM_SECONDS);
-    now - known.confirmed_at >= TimeDelta::seconds(half_interval)
+    // A clock that was ahead must not make a host look fresh for as long.
+    known.confirmed_at > now || now - known.confirmed_at >= TimeDelta::seconds(half_interval)
 }
 
 /// Appends what of the points may be stored, and names the others.
@@ -224,13 +225,13 @@ async fn keep_facts_and_snapshot(
         );
     }
     let taken = configuration::take(app, &host, snapshot, hash.clone()).await?;
-    let (sections, summary) = (taken.sections().clone(), taken.summary());
+    let (sections, summary) = (taken.sections().clone(), taken.summary().map(str::to_owned));
     app.store
         .state
         .change(|change| {
             let host = change.state.hosts.get(host_id);
             let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
-            taken.put(change, &mut host)?;
+            taken.put(change, &mut host);
             take_facts(&mut host, report);
             change.put(host);
             Ok::<_, FlowError>(())

@@ -369,7 +369,7 @@ async fn page(
 fn disposition_of(rules: &[Arc<DriftRule>], host: &Host, item: &DriftItem) -> Disposition {
     let rules = rules.iter().map(AsRef::as_ref);
     let change = &item.change;
-    drift_rule::disposition(rules, host, &change.section, &change.key, item.since)
+    drift_rule::disposition(rules, host, &change.section, &change.key, item.changed_at)
 }
 
 fn shape(rules: &[Arc<DriftRule>], host: &Host, item: DriftItem) -> Drift {
