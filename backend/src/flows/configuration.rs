@@ -485,6 +485,9 @@ async fn retain_host(
 ) -> Result<usize, FlowError> {
     let kv = app.store.kv.as_ref();
     let _alone = app.store.alone_with(number).await;
+    if app.store.state.hosts.get(host_id).is_none() {
+        return Ok(0);
+    }
     let Some(mut in_force) = snapshots::in_force_at(kv, number, oldest).await? else {
         return Ok(0);
     };
