@@ -29,6 +29,8 @@ const JOBS_SILENT_SECONDS: i64 = 60;
 pub struct Keep {
     /// Measurements, tier by tier.
     pub series: Retention,
+    /// Snapshots and their changes.
+    pub snapshots: TimeDelta,
     /// Entries of the audit log.
     pub audit: TimeDelta,
 }
@@ -37,6 +39,7 @@ impl Default for Keep {
     fn default() -> Self {
         Self {
             series: Retention::default(),
+            snapshots: TimeDelta::days(365),
             audit: TimeDelta::days(365),
         }
     }

@@ -46,9 +46,25 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let endpoint = http::service(Arc::clone(&app), settings);
-    let shutdown = async {
+    let stopping = app.stopping.clone();
+    let shutdown = async move {
         shutdown.await;
-        app.stopping.cancel();
+        stopping.cancel();
     };
-    http::server::serve(endpoint, listener, options, shutdown).await
+    let loading = {
+        let app = Arc::clone(&app);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = app.stopping.cancelled() => {}
+                () = flows::configuration::load_inventory(&app) => {}
+            }
+        })
+    };
+    let served = http::server::serve(endpoint, listener, options, shutdown).await;
+    // It holds the store, which the caller may want to close now.
+    app.stopping.cancel();
+    if let Err(error) = loading.await {
+        tracing::error!(%error, "reading the inventory");
+    }
+    served
 }

@@ -47,6 +47,10 @@ pub struct Metrics {
     pub reports: IntCounterVec,
     /// Reports that went the short way.
     pub reports_short: IntCounter,
+    /// Snapshots that were new.
+    pub snapshots_stored: IntCounter,
+    /// Values of environments that an agent should not have sent.
+    pub environment_values_removed: IntCounter,
     /// Values that were kept.
     pub values_accepted: IntCounter,
     /// Values that were there already.
@@ -96,6 +100,16 @@ impl Metrics {
                 &registry,
                 "infra_watch_reports_short_total",
                 "Reports that brought points and nothing new about their host.",
+            ),
+            snapshots_stored: counter(
+                &registry,
+                "infra_watch_snapshots_stored_total",
+                "Snapshots that differed from the one before.",
+            ),
+            environment_values_removed: counter(
+                &registry,
+                "infra_watch_environment_values_removed_total",
+                "Values of environment variables that an agent sent and that may be secrets: they were not kept.",
             ),
             values_accepted: counter(
                 &registry,

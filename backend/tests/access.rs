@@ -20,10 +20,11 @@ enum Access {
     Key,
     Agent,
     Viewer,
+    Operator,
     Admin,
 }
 
-use Access::{Admin, Agent, Cookie, Key, Open, Viewer};
+use Access::{Admin, Agent, Cookie, Key, Open, Operator, Viewer};
 
 /// Every operation stands here, or the test fails.
 const TABLE: &[(&str, Access)] = &[
@@ -54,6 +55,25 @@ const TABLE: &[(&str, Access)] = &[
     ("update_host", Admin),
     ("delete_host", Admin),
     ("issue_host_token", Admin),
+    ("accept_set_aside_machine", Admin),
+    ("forget_set_aside_machine", Admin),
+    ("list_snapshots", Operator),
+    ("get_snapshot", Operator),
+    ("diff_snapshots", Operator),
+    ("list_host_changes", Operator),
+    ("get_change_set", Operator),
+    ("list_changes", Operator),
+    ("list_host_drift", Operator),
+    ("list_drift", Operator),
+    ("list_drift_states", Operator),
+    ("approve_host_drift", Admin),
+    ("approve_drift", Admin),
+    ("list_baselines", Operator),
+    ("list_drift_rules", Operator),
+    ("create_drift_rule", Admin),
+    ("delete_drift_rule", Admin),
+    ("search_inventory", Operator),
+    ("compare_group", Operator),
     ("list_metrics", Viewer),
     ("list_series", Viewer),
     ("get_samples", Viewer),
@@ -88,9 +108,10 @@ fn expected(access: Access, bearer: Bearer) -> Option<u16> {
         Cookie => Some(401),
         Key => (bearer != Bearer::EnrollmentKey).then_some(401),
         Agent => (bearer != Bearer::Agent).then_some(401),
-        Viewer | Admin => match role {
+        Viewer | Operator | Admin => match role {
             None => Some(401),
             Some(role) if access == Admin && role < 2 => Some(403),
+            Some(role) if access == Operator && role < 1 => Some(403),
             Some(_) => None,
         },
     }

@@ -15,7 +15,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "domain",
         may_name: &[],
-        owns: &[],
+        owns: &["similar", "infra_watch_rules"],
     },
     Room {
         name: "wire",
@@ -138,7 +138,7 @@ fn room_files(room: &Room) -> Vec<PathBuf> {
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let text = text
-        .split("#[cfg(test)]\nmod tests")
+        .split("#[cfg(test)]\n")
         .next()
         .unwrap_or_default()
         .to_owned();
@@ -153,10 +153,10 @@ fn names(code: &str, prefix: &str, word: &str) -> bool {
     let needle = format!("{prefix}{word}");
     code.match_indices(&needle).any(|(start, _)| {
         let before = code[..start].chars().next_back();
-        let after = code[start + needle.len()..].chars().next();
+        let after = &code[start + needle.len()..];
         let begins =
             before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':' && c != '.');
-        begins && matches!(after, Some(':' | ';'))
+        begins && (after.starts_with("::") || after.starts_with(';'))
     })
 }
 

@@ -391,7 +391,7 @@ async fn a_store_of_the_first_format_goes_on() {
     batch.put(Table::Meta, key, 1_u32.to_be_bytes().to_vec().into());
     kv.write(batch).await.unwrap();
     let upgraded = Store::open(Arc::clone(&kv), at_once()).await.unwrap();
-    assert_eq!(migration::format(kv.as_ref()).await.unwrap(), Some(2));
+    assert_eq!(migration::format(kv.as_ref()).await.unwrap(), Some(3));
     check_points(&upgraded.series, &model, &HOSTS, 0, START + DAY_SECONDS);
     let rows = upgraded.series.seal(START + 2 * SLOT_SECONDS, true).await;
     assert_eq!(rows.unwrap(), HOSTS.len());

@@ -100,6 +100,7 @@ pub async fn run(settings: ServeArguments) -> Result<(), StartError> {
     let mut app = open_app(&settings).await?;
     app.retention = Keep {
         series: settings.retention(),
+        snapshots: TimeDelta::from_std(settings.retention_snapshots).unwrap_or(TimeDelta::MAX),
         audit: TimeDelta::from_std(settings.retention_audit).unwrap_or(TimeDelta::MAX),
     };
     let app = Arc::new(app);

@@ -151,6 +151,9 @@ pub struct ServeArguments {
     /// How long buckets of an hour are kept: at least as long as those of five minutes.
     #[arg(long, env = "INFRA_WATCH_RETENTION_HOUR", default_value = "730d", value_parser = parse_duration, value_name = "DURATION")]
     pub retention_hour: Duration,
+    /// How long configuration snapshots and their changes are kept; the one that was in force then stays, and baselines.
+    #[arg(long, env = "INFRA_WATCH_RETENTION_SNAPSHOTS", default_value = "365d", value_parser = parse_duration, value_name = "DURATION")]
+    pub retention_snapshots: Duration,
     /// How long entries of the audit log are kept.
     #[arg(long, env = "INFRA_WATCH_RETENTION_AUDIT", default_value = "365d", value_parser = parse_duration, value_name = "DURATION")]
     pub retention_audit: Duration,

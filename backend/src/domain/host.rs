@@ -6,9 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::baseline::BaselineReference;
 use super::credential::HostToken;
+use super::identity::SetAside;
 use super::report::Facts;
-use super::snapshot::SnapshotReference;
+use super::snapshot::{SnapshotReference, StaleSection};
 
 /// Interval assumed before a host's first report, in seconds.
 pub const DEFAULT_INTERVAL_SECONDS: u32 = 30;
@@ -42,6 +44,15 @@ pub struct Host {
     pub tokens: Vec<HostToken>,
     /// The last snapshot that was kept.
     pub snapshot: Option<SnapshotReference>,
+    /// The configuration that was approved.
+    #[serde(default)]
+    pub baseline: Option<BaselineReference>,
+    /// The boot id before the present one.
+    #[serde(default)]
+    pub previous_boot_id: Option<String>,
+    /// Other machines that report as this one.
+    #[serde(default)]
+    pub set_aside: Vec<SetAside>,
 }
 
 impl Host {
@@ -111,20 +122,60 @@ pub fn is_snapshot_stale(
     })
 }
 
-/// The colour for a status and a snapshot's freshness.
-pub fn health(status: Status, snapshot_is_stale: bool) -> Health {
+/// Sections of a host's snapshot that could not be read for as long as makes a snapshot stale.
+pub fn stale_sections(
+    host: &Host,
+    listening_since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Vec<&StaleSection> {
+    let stale = host.snapshot.iter().flat_map(|known| &known.stale);
+    stale
+        .filter(|section| {
+            let interval = host.snapshot_interval_seconds;
+            // One that was never read is as old as its host.
+            let as_of = section.as_of.unwrap_or(host.enrolled_at);
+            is_snapshot_stale(interval, Some(as_of), listening_since, now)
+        })
+        .collect()
+}
+
+/// The colour for a status, and whether something else needs a look: a stale snapshot, a machine that is set aside.
+pub fn health(status: Status, needs_look: bool) -> Health {
     match status {
         Status::Pending => Health::Grey,
         Status::Down => Health::Red,
         Status::Late => Health::Yellow,
-        Status::Up if snapshot_is_stale => Health::Yellow,
+        Status::Up if needs_look => Health::Yellow,
         Status::Up => Health::Green,
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    //! A host for the tests of others.
+
     use super::*;
+
+    /// A host of this name of which nothing else is known.
+    pub fn host(name: &str) -> Host {
+        Host {
+            host_id: Uuid::nil(),
+            number: 1,
+            install_id: Uuid::nil(),
+            given_name: Some(name.to_owned()),
+            labels: BTreeMap::new(),
+            facts: Facts::default(),
+            agent_version: String::new(),
+            interval_seconds: DEFAULT_INTERVAL_SECONDS,
+            snapshot_interval_seconds: DEFAULT_SNAPSHOT_INTERVAL_SECONDS,
+            enrolled_at: DateTime::UNIX_EPOCH,
+            tokens: Vec::new(),
+            snapshot: None,
+            baseline: None,
+            previous_boot_id: None,
+            set_aside: Vec::new(),
+        }
+    }
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)

@@ -3,6 +3,22 @@
 use chrono::{DateTime, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
 
+/// When an identifier was made, to the millisecond; the beginning of 1970 for one that is not ours.
+pub fn time(id: Uuid) -> DateTime<Utc> {
+    id.get_timestamp()
+        .and_then(|timestamp| {
+            let (seconds, nanoseconds) = timestamp.to_unix();
+            DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanoseconds)
+        })
+        .unwrap_or_default()
+}
+
+/// The lowest identifier that may be made at `at` or later: ids below it are older.
+pub fn lowest(at: DateTime<Utc>) -> Uuid {
+    let milliseconds = u64::try_from(at.timestamp_millis()).unwrap_or_default();
+    Uuid::from_u128(u128::from(milliseconds & 0xffff_ffff_ffff) << 80)
+}
+
 /// A new identifier made at `now`.
 pub fn new(now: DateTime<Utc>) -> Uuid {
     let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
@@ -11,4 +27,20 @@ pub fn new(now: DateTime<Utc>) -> Uuid {
         seconds,
         now.timestamp_subsec_nanos(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_in_the_order_of_time() {
+        let at = |milliseconds| DateTime::from_timestamp_millis(milliseconds).unwrap();
+        let id = new(at(1_700_000_000_123));
+        assert_eq!(time(id), at(1_700_000_000_123));
+        assert!(lowest(at(1_700_000_000_123)) <= id);
+        assert!(id < lowest(at(1_700_000_000_124)));
+        assert_eq!(lowest(at(-5)), Uuid::nil());
+        assert_eq!(time(Uuid::nil()), DateTime::UNIX_EPOCH);
+    }
 }

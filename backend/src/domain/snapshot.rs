@@ -1,12 +1,30 @@
 //! A configuration snapshot: sections of keys and values, its canonical form and its hash.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+/// The section of installed packages.
+pub const PACKAGES: &str = "packages";
+/// The section of environment variables.
+pub const ENVIRONMENT: &str = "environment";
+/// The section of the operating system and its kernel.
+pub const OS: &str = "os";
+/// The section of files.
+pub const FILES: &str = "files";
+/// The section of services.
+pub const SERVICES: &str = "services";
+
+/// A snapshot that was taken this much before the one that is known may be an older one that arrives late, in seconds;
+/// beyond it, the host's clock was set.
+const LATE_SECONDS: i64 = 7 * 24 * 3600;
+/// A snapshot taken this much after it arrived comes from a clock that is ahead, in seconds.
+const CLOCK_AHEAD_SECONDS: i64 = 5 * 60;
 
 /// Section name → key → value.
 pub type Sections = BTreeMap<String, BTreeMap<String, String>>;
@@ -31,24 +49,158 @@ pub struct Snapshot {
     pub failed_sections: Vec<FailedSection>,
 }
 
-/// Names a snapshot that is kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SnapshotReference {
-    /// Identifier, UUIDv7.
-    pub snapshot_id: Uuid,
-    /// See [`hash`].
-    pub hash: String,
-    /// When the host took it.
-    pub taken_at: DateTime<Utc>,
-    /// When the host last said that this is still how it is.
-    pub confirmed_at: DateTime<Utc>,
+/// Names a document of a host by its content: the first eight bytes of its SHA-256. Among the few hundred documents of
+/// one host that is unique, and whoever reads one checks it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DocumentId(pub [u8; 8]);
+
+impl DocumentId {
+    /// The id of this content.
+    pub fn of(content: &[u8]) -> Self {
+        let digest: [u8; 32] = Sha256::digest(content).into();
+        let [a, b, c, d, e, f, g, h, ..] = digest;
+        Self([a, b, c, d, e, f, g, h])
+    }
 }
 
-/// SHA-256, in lower-case hexadecimal, over the canonical JSON of the sections: keys sorted, no spaces.
-pub fn hash(sections: &Sections) -> String {
+impl fmt::Debug for DocumentId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&hex(&self.0))
+    }
+}
+
+/// Names the snapshot that is in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotReference {
+    /// Identifier, UUIDv7: its time is when the backend received it.
+    pub snapshot_id: Uuid,
+    /// The hash of the sections that the host sent; see [`hash`].
+    pub hash: String,
+    /// Its content: what was sent, and what was carried over for sections that failed.
+    pub document: DocumentId,
+    /// When the host took it.
+    pub taken_at: DateTime<Utc>,
+    /// When the backend received it.
+    pub received_at: DateTime<Utc>,
+    /// When the host last said that this is still how it is.
+    pub confirmed_at: DateTime<Utc>,
+    /// Sections that could not be read, and how old what is known of them is.
+    pub stale: Vec<StaleSection>,
+}
+
+/// A section of which only older content is known, or none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StaleSection {
+    /// The section's name.
+    pub section: String,
+    /// What the collector said.
+    pub error: String,
+    /// When it was last read well; `None` when it never was.
+    pub as_of: Option<DateTime<Utc>>,
+}
+
+impl SnapshotReference {
+    /// When a section was last known to be as it is kept.
+    pub fn section_as_of(&self, section: &str) -> Option<DateTime<Utc>> {
+        self.stale
+            .iter()
+            .find(|stale| stale.section == section)
+            .map_or(Some(self.confirmed_at), |stale| stale.as_of)
+    }
+
+    /// Whether a snapshot taken at `taken_at` is an older one that arrives late. A host whose clock was set far back,
+    /// or was ahead before, is believed.
+    pub fn is_after(&self, taken_at: DateTime<Utc>) -> bool {
+        let was_ahead = self.taken_at - self.received_at > TimeDelta::seconds(CLOCK_AHEAD_SECONDS);
+        !was_ahead
+            && taken_at < self.taken_at
+            && self.taken_at - taken_at <= TimeDelta::seconds(LATE_SECONDS)
+    }
+}
+
+/// Names of the environment that say where and how somebody is logged in.
+const VOLATILE_NAMES: &[&str] = &["PWD", "OLDPWD", "SHLVL", "_", "TERM", "XDG_SESSION_ID"];
+/// What of a system moves by itself.
+const VOLATILE_SYSTEM: &[&str] = &["pending_upgrades", "uptime_seconds", "build_date"];
+
+/// Whether an item is compared at all: what changes by itself would drown what somebody changed.
+pub fn is_compared(section: &str, key: &str) -> bool {
+    match section {
+        ENVIRONMENT => !VOLATILE_NAMES.contains(&key) && !key.starts_with("SSH_"),
+        OS => !VOLATILE_SYSTEM.contains(&key),
+        _ => true,
+    }
+}
+
+/// What stands before a keyed hash.
+const KEYED_HASH: &str = "hmac:";
+
+/// Sections as they can be compared between hosts: each host has a key of its own, so of a keyed hash only counts that it
+/// is one.
+pub fn without_keyed_hashes(sections: &Sections) -> Cow<'_, Sections> {
+    let environment = sections.get(ENVIRONMENT);
+    if !environment.is_some_and(|items| items.values().any(|value| value.contains(KEYED_HASH))) {
+        return Cow::Borrowed(sections);
+    }
+    let mut comparable = sections.clone();
+    for value in comparable
+        .get_mut(ENVIRONMENT)
+        .into_iter()
+        .flat_map(BTreeMap::values_mut)
+    {
+        let parts = value.split(' ').map(|part| {
+            if part.starts_with(KEYED_HASH) {
+                "hmac"
+            } else {
+                part
+            }
+        });
+        *value = parts.collect::<Vec<_>>().join(" ");
+    }
+    Cow::Owned(comparable)
+}
+
+/// What is known of a host after a snapshot: its sections, and those that failed as they were before; and how old
+/// these are.
+pub fn carry_over(
+    before: Option<(&SnapshotReference, &Sections)>,
+    snapshot: Snapshot,
+) -> (Sections, Vec<StaleSection>) {
+    let mut sections = snapshot.sections;
+    let mut stale = Vec::new();
+    for FailedSection { section, error } in snapshot.failed_sections {
+        // One that arrived all the same did not fail.
+        if sections.contains_key(&section)
+            || stale
+                .iter()
+                .any(|known: &StaleSection| known.section == section)
+        {
+            continue;
+        }
+        let known = before.and_then(|(reference, known)| Some((reference, known.get(&section)?)));
+        let as_of = known.and_then(|(reference, items)| {
+            sections.insert(section.clone(), items.clone());
+            reference.section_as_of(&section)
+        });
+        stale.push(StaleSection {
+            section,
+            error,
+            as_of,
+        });
+    }
+    (sections, stale)
+}
+
+/// The canonical JSON of sections: keys sorted, no spaces.
+pub fn canonical(sections: &Sections) -> Vec<u8> {
     // Maps of strings cannot fail to serialise, and a BTreeMap is written in the order of its keys.
-    let canonical = serde_json::to_vec(sections).unwrap_or_default();
-    hex(&Sha256::digest(&canonical))
+    serde_json::to_vec(sections).unwrap_or_default()
+}
+
+/// SHA-256, in lower-case hexadecimal, over the canonical JSON of the sections.
+pub fn hash(sections: &Sections) -> String {
+    hex(&Sha256::digest(canonical(sections)))
 }
 
 /// Lower-case hexadecimal.
@@ -73,5 +225,83 @@ mod tests {
                 .unwrap();
         let canonical = r#"{"environment":{"A":"ä","B":"2"},"os":{"kernel":"6.1"}}"#;
         assert_eq!(hash(&sections), hex(&Sha256::digest(canonical.as_bytes())));
+    }
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    fn reference(taken_at: i64, received_at: i64) -> SnapshotReference {
+        SnapshotReference {
+            snapshot_id: Uuid::nil(),
+            hash: String::new(),
+            document: DocumentId::of(b""),
+            taken_at: at(taken_at),
+            received_at: at(received_at),
+            confirmed_at: at(received_at + 100),
+            stale: Vec::new(),
+        }
+    }
+
+    fn snapshot(sections: &str, failed: &[&str]) -> Snapshot {
+        Snapshot {
+            taken_at: at(0),
+            sections: serde_json::from_str(sections).unwrap(),
+            failed_sections: failed
+                .iter()
+                .map(|section| FailedSection {
+                    section: (*section).to_owned(),
+                    error: "locked".to_owned(),
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_section_that_fails_stays_as_it_was_and_grows_old() {
+        let (known, stale) = carry_over(None, snapshot(r#"{"os":{"id":"a"}}"#, &["packages"]));
+        assert_eq!((known.len(), stale[0].as_of), (1, None));
+
+        let (known, stale) = carry_over(
+            None,
+            snapshot(r#"{"os":{"id":"a"},"packages":{"dpkg/x:all":"1"}}"#, &[]),
+        );
+        assert!(stale.is_empty());
+        let first = reference(0, 0);
+        let failing = r#"{"os":{"id":"b"}}"#;
+        let (carried, stale) = carry_over(
+            Some((&first, &known)),
+            snapshot(failing, &["packages", "packages"]),
+        );
+        assert_eq!(carried["packages"]["dpkg/x:all"], "1");
+        assert_eq!(carried["os"]["id"], "b");
+        assert_eq!((stale.len(), stale[0].as_of), (1, Some(at(100))));
+
+        // It goes on failing: its age still counts from when it was last read well.
+        let second = SnapshotReference {
+            stale,
+            ..reference(500, 500)
+        };
+        let (_, stale) = carry_over(Some((&second, &carried)), snapshot(failing, &["packages"]));
+        assert_eq!(stale[0].as_of, Some(at(100)));
+        assert_eq!(second.section_as_of("os"), Some(at(600)));
+    }
+
+    #[test]
+    fn snapshots_from_the_past() {
+        let day = 24 * 3600;
+        let check = |known: (i64, i64), taken_at, expect| {
+            assert_eq!(
+                reference(known.0, known.1).is_after(at(taken_at)),
+                expect,
+                "{known:?} {taken_at}"
+            );
+        };
+        check((10 * day, 10 * day), 10 * day, false);
+        check((10 * day, 10 * day), 11 * day, false);
+        check((10 * day, 10 * day), 10 * day - 1, true);
+        check((10 * day, 10 * day), 3 * day, true);
+        check((10 * day, 10 * day), 3 * day - 1, false);
+        check((10 * day, 9 * day), 10 * day - 1, false);
     }
 }

@@ -115,6 +115,9 @@ pub async fn enroll(
                         enrolled_at: now,
                         tokens: vec![kept.clone()],
                         snapshot: None,
+                        baseline: None,
+                        previous_boot_id: None,
+                        set_aside: Vec::new(),
                     };
                     note(
                         change,

@@ -76,6 +76,7 @@ pub async fn delete(app: &App, caller: &Caller, host_id: Uuid) -> Result<(), Flo
         })
         .await?;
     app.store.series.forget(number);
+    app.store.inventory.remove(host_id);
     // The host is gone; what is left of it on disk goes now, or with the next sweep.
     if let Err(error) = app.store.purge_deleted_hosts().await {
         tracing::warn!(%host_id, %error, "what the deleted host left is removed later");

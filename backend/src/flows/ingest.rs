@@ -3,14 +3,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::FlowError;
+use super::{FlowError, configuration, identity};
 use crate::app::App;
 use crate::domain::host::Host;
-use crate::domain::id;
-use crate::domain::report::{Point, Rejected, Report, merge_seconds, split_by_time};
+use crate::domain::report::{Facts, Point, Rejected, Report, merge_seconds, split_by_time};
+use crate::domain::secrecy;
 use crate::domain::snapshot::{Snapshot, SnapshotReference};
 use crate::store::series::{AppendError, Appended, Columns, Post};
-use crate::store::snapshot;
 
 /// A snapshot that still holds is written down at most so often, in seconds.
 const CONFIRM_SECONDS: i64 = 60;
@@ -42,8 +41,8 @@ pub struct Ingested {
 /// Keeps a host's report. When this answers `Ok`, all that it counts is on disk.
 ///
 /// # Errors
-/// [`FlowError::Conflict`] for a report of another install, [`FlowError::Invalid`] for too many series, and the
-/// store's. Sending the report again is safe.
+/// [`FlowError::Conflict`] for a report of another install or of a copy of the host, [`FlowError::Invalid`] for too many
+/// series, and the store's. Sending the report again is safe.
 pub async fn ingest(app: &App, host: &Host, report: Report) -> Result<Ingested, FlowError> {
     let now = app.clock.now();
     if report
@@ -53,6 +52,9 @@ pub async fn ingest(app: &App, host: &Host, report: Report) -> Result<Ingested, 
         return Err(FlowError::Conflict(
             "the report is of another install than the token",
         ));
+    }
+    if let Some(facts) = &report.facts {
+        identity::admit(app, host.host_id, facts).await?;
     }
     let Report { series, points, .. } = report;
     let columns = Columns::Named(series, None);
@@ -176,82 +178,134 @@ async fn keep_facts_and_snapshot(
     host_id: Uuid,
     report: Report,
 ) -> Result<SnapshotOutcome, FlowError> {
-    let before = app
-        .store
-        .state
-        .hosts
-        .get(host_id)
-        .ok_or(FlowError::NotFound("host"))?;
-    let now = app.clock.now();
-    let outcome = match (&report.snapshot_hash, &report.snapshot) {
-        (None, _) => SnapshotOutcome::None,
-        (Some(hash), _)
-            if before
-                .snapshot
-                .as_ref()
-                .is_some_and(|known| known.hash == *hash) =>
-        {
-            SnapshotOutcome::Unchanged
+    let Report {
+        snapshot,
+        snapshot_hash,
+        ..
+    } = &report;
+    let known = |host: &Host| -> SnapshotOutcome {
+        match (snapshot_hash, snapshot) {
+            (None, _) => SnapshotOutcome::None,
+            (Some(hash), _) if is_known(host, hash) => SnapshotOutcome::Unchanged,
+            (Some(_), Some(snapshot)) if is_late(host, snapshot) => SnapshotOutcome::Unchanged,
+            (Some(_), Some(_)) => SnapshotOutcome::Stored,
+            (Some(_), None) => SnapshotOutcome::Wanted,
         }
-        (Some(_), Some(_)) => SnapshotOutcome::Stored,
-        (Some(_), None) => SnapshotOutcome::Wanted,
     };
-    let must_confirm = outcome == SnapshotOutcome::Unchanged
-        && before
-            .snapshot
-            .as_ref()
-            .is_some_and(|known| is_due(report.snapshot_interval_seconds, known, now));
-    let is_same = report
-        .facts
-        .as_ref()
-        .is_none_or(|facts| *facts == before.facts)
-        && report.agent_version == before.agent_version
-        && report.interval_seconds == before.interval_seconds
-        && report.snapshot_interval_seconds == before.snapshot_interval_seconds;
-    if is_same && !must_confirm && outcome != SnapshotOutcome::Stored {
+    let host = find(app, host_id)?;
+    if known(&host) != SnapshotOutcome::Stored {
+        let outcome = known(&host);
+        keep_facts(app, &host, report).await?;
         return Ok(outcome);
     }
-    let encoded = match (&report.snapshot, outcome) {
-        (Some(snapshot), SnapshotOutcome::Stored) => Some(encode(snapshot.clone()).await?),
-        _ => None,
+    let _alone = app.store.alone_with(host.number).await;
+    // Another report may have brought the same one meanwhile.
+    let host = find(app, host_id)?;
+    let outcome = known(&host);
+    let Report {
+        snapshot,
+        snapshot_hash,
+        ..
+    } = &report;
+    let (Some(snapshot), Some(hash), SnapshotOutcome::Stored) = (snapshot, snapshot_hash, outcome)
+    else {
+        keep_facts(app, &host, report).await?;
+        return Ok(outcome);
     };
+    let mut snapshot = snapshot.clone();
+    let removed = secrecy::remove_secrets(&mut snapshot.sections);
+    if removed > 0 {
+        app.metrics
+            .environment_values_removed
+            .inc_by(removed as u64);
+        tracing::warn!(
+            host = host.name(), %host_id, removed,
+            "the agent sent values that may be secrets; they were removed"
+        );
+    }
+    let taken = configuration::take(app, &host, snapshot, hash.clone()).await?;
+    let (sections, summary) = (taken.sections().clone(), taken.summary());
     app.store
         .state
         .change(|change| {
-            let mut host = (*change
-                .state
-                .hosts
-                .get(host_id)
-                .ok_or(FlowError::NotFound("host"))?)
-            .clone();
-            if let (Some(encoded), Some(snapshot), Some(hash)) =
-                (encoded, &report.snapshot, &report.snapshot_hash)
-            {
-                let snapshot_id = id::new(now);
-                snapshot::put(change, host.number, snapshot_id, encoded);
-                host.snapshot = Some(SnapshotReference {
-                    snapshot_id,
-                    hash: hash.clone(),
-                    taken_at: snapshot.taken_at,
-                    confirmed_at: now,
-                });
-            } else if let Some(known) = host.snapshot.as_mut().filter(|_| must_confirm) {
-                known.confirmed_at = now;
-            }
-            host.facts = report.facts.unwrap_or(host.facts);
-            host.agent_version = report.agent_version;
-            host.interval_seconds = report.interval_seconds;
-            host.snapshot_interval_seconds = report.snapshot_interval_seconds;
+            let host = change.state.hosts.get(host_id);
+            let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
+            taken.put(change, &mut host)?;
+            take_facts(&mut host, report);
             change.put(host);
-            Ok(outcome)
+            Ok::<_, FlowError>(())
+        })
+        .await?;
+    app.metrics.snapshots_stored.inc();
+    if let Some(summary) = summary {
+        tracing::info!(host = host.name(), %host_id, summary, "configuration changed");
+    }
+    let inventory = std::sync::Arc::clone(&app.store.inventory);
+    tokio::task::spawn_blocking(move || inventory.set(host_id, &sections))
+        .await
+        .map_err(|_| FlowError::Busy)?;
+    Ok(SnapshotOutcome::Stored)
+}
+
+fn find(app: &App, host_id: Uuid) -> Result<std::sync::Arc<Host>, FlowError> {
+    let host = app.store.state.hosts.get(host_id);
+    host.ok_or(FlowError::NotFound("host"))
+}
+
+fn is_known(host: &Host, hash: &str) -> bool {
+    host.snapshot
+        .as_ref()
+        .is_some_and(|known| known.hash == hash)
+}
+
+fn is_late(host: &Host, snapshot: &Snapshot) -> bool {
+    host.snapshot
+        .as_ref()
+        .is_some_and(|known| known.is_after(snapshot.taken_at))
+}
+
+/// Writes down what a report without a new snapshot says of its host, if that is new, and from time to time that the
+/// snapshot still holds.
+async fn keep_facts(app: &App, host: &Host, report: Report) -> Result<(), FlowError> {
+    let now = app.clock.now();
+    let must_confirm = host.snapshot.as_ref().is_some_and(|known| {
+        report.snapshot_hash.as_ref() == Some(&known.hash)
+            && is_due(report.snapshot_interval_seconds, known, now)
+    });
+    let is_same = report
+        .facts
+        .as_ref()
+        .is_none_or(|facts| *facts == host.facts)
+        && report.agent_version == host.agent_version
+        && report.interval_seconds == host.interval_seconds
+        && report.snapshot_interval_seconds == host.snapshot_interval_seconds;
+    if is_same && !must_confirm {
+        return Ok(());
+    }
+    let host_id = host.host_id;
+    app.store
+        .state
+        .change(|change| {
+            let host = change.state.hosts.get(host_id);
+            let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
+            if let Some(known) = host.snapshot.as_mut().filter(|_| must_confirm) {
+                known.confirmed_at = now.max(known.confirmed_at);
+            }
+            take_facts(&mut host, report);
+            change.put(host);
+            Ok(())
         })
         .await
 }
 
-/// Compressing takes milliseconds: off the async threads.
-async fn encode(snapshot: Snapshot) -> Result<bytes::Bytes, FlowError> {
-    tokio::task::spawn_blocking(move || snapshot::encode(&snapshot))
-        .await
-        .map_err(|_| FlowError::Busy)?
-        .ok_or_else(|| FlowError::invalid("snapshot", "is too large, even compressed"))
+fn take_facts(host: &mut Host, report: Report) {
+    if let Some(facts) = report.facts {
+        let Facts { boot_id, .. } = std::mem::replace(&mut host.facts, facts);
+        if !boot_id.is_empty() && boot_id != host.facts.boot_id {
+            host.previous_boot_id = Some(boot_id);
+        }
+    }
+    host.agent_version = report.agent_version;
+    host.interval_seconds = report.interval_seconds;
+    host.snapshot_interval_seconds = report.snapshot_interval_seconds;
 }

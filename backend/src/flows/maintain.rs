@@ -2,7 +2,7 @@
 
 use chrono::DateTime;
 
-use super::FlowError;
+use super::{FlowError, configuration};
 use crate::app::App;
 use crate::domain::credential::ApiToken;
 use crate::domain::session::Session;
@@ -39,8 +39,8 @@ pub async fn roll_up(app: &App) -> Result<usize, FlowError> {
     Ok(app.store.series.roll_up().await?)
 }
 
-/// Removes what is old: slots and days of each tier, after what of them was not rolled up yet, and audit entries.
-/// Returns how many slots, days and entries went.
+/// Removes what is old: slots and days of each tier, after what of them was not rolled up yet, audit entries,
+/// and snapshots with their changes. Returns how many slots, days, entries and snapshots went.
 ///
 /// # Errors
 /// See [`seal`].
@@ -55,7 +55,11 @@ pub async fn retain(app: &App) -> Result<usize, FlowError> {
         .checked_sub_signed(app.retention.audit)
         .unwrap_or(DateTime::UNIX_EPOCH);
     let entries = audit::remove_before(app.store.kv.as_ref(), oldest).await?;
-    Ok(units + entries)
+    let oldest = now
+        .checked_sub_signed(app.retention.snapshots)
+        .unwrap_or(DateTime::UNIX_EPOCH);
+    let snapshots = configuration::retain(app, oldest).await?;
+    Ok(units + entries + snapshots)
 }
 
 /// Gives free space inside the files back to the disk. Returns 1 if that was done.

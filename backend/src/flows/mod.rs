@@ -1,8 +1,13 @@
 //! The verbs: one path each from a checked request to what is kept, and nothing about HTTP.
 
+pub mod change;
+pub mod compare;
+pub mod configuration;
 pub mod credential;
+pub mod drift;
 pub mod enroll;
 pub mod host;
+pub mod identity;
 pub mod ingest;
 pub mod job;
 pub mod login;

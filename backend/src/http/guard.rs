@@ -38,6 +38,22 @@ impl TrustedProxies {
 )]
 pub struct Viewer(pub Caller);
 
+/// A person or script with the role operator, or above it.
+#[derive(SecurityScheme)]
+#[oai(
+    rename = "user",
+    ty = "bearer",
+    bearer_format = "JWT",
+    checker = "operator"
+)]
+pub struct Operator(
+    #[expect(
+        dead_code,
+        reason = "operators read: that it was checked is all that counts"
+    )]
+    pub Caller,
+);
+
 /// A person or script with the role admin.
 #[derive(SecurityScheme)]
 #[oai(
@@ -73,6 +89,10 @@ pub struct Reporter {
 
 async fn viewer(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
     user(request, &bearer, Role::Viewer)
+}
+
+async fn operator(request: &Request, bearer: Bearer) -> poem::Result<Caller> {
+    user(request, &bearer, Role::Operator)
 }
 
 async fn admin(request: &Request, bearer: Bearer) -> poem::Result<Caller> {

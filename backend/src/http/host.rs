@@ -15,7 +15,7 @@ use super::problem::ApiError;
 use super::report::host_token;
 use crate::app::App;
 use crate::domain;
-use crate::flows::{enroll, host};
+use crate::flows::{enroll, host, identity};
 use crate::store::head::HostHead;
 use crate::wire::credential::HostToken;
 use crate::wire::host::{Collection, CollectionKind, Host, HostStatus, UpdateHost};
@@ -155,6 +155,44 @@ impl HostApi {
             enroll::reissue(&app, &caller.0, host_id.0).await?,
         )))
     }
+
+    /// Let a machine that is set aside be the host, in place of the one that was.
+    ///
+    /// Least role: admin.
+    #[oai(
+        path = "/hosts/:host_id/set-aside/:set_aside_id/accept",
+        method = "post",
+        operation_id = "accept_set_aside_machine"
+    )]
+    async fn accept_set_aside_machine(
+        &self,
+        caller: Admin,
+        app: Data<&Arc<App>>,
+        host_id: Path<Uuid>,
+        set_aside_id: Path<Uuid>,
+    ) -> Result<NoContent, ApiError> {
+        identity::accept(&app, &caller.0, host_id.0, set_aside_id.0).await?;
+        Ok(NoContent::Done)
+    }
+
+    /// Forget a machine that is set aside; if it still reports, it is seen again.
+    ///
+    /// Least role: admin.
+    #[oai(
+        path = "/hosts/:host_id/set-aside/:set_aside_id",
+        method = "delete",
+        operation_id = "forget_set_aside_machine"
+    )]
+    async fn forget_set_aside_machine(
+        &self,
+        caller: Admin,
+        app: Data<&Arc<App>>,
+        host_id: Path<Uuid>,
+        set_aside_id: Path<Uuid>,
+    ) -> Result<NoContent, ApiError> {
+        identity::forget(&app, &caller.0, host_id.0, set_aside_id.0).await?;
+        Ok(NoContent::Done)
+    }
 }
 
 /// The host with this id.
@@ -185,7 +223,8 @@ pub fn select(app: &App, labels: &[String]) -> Result<Vec<Arc<domain::host::Host
     Ok(hosts)
 }
 
-fn sort_key(host: &domain::host::Host) -> String {
+/// Hosts are listed by name.
+pub fn sort_key(host: &domain::host::Host) -> String {
     format!("{}\u{0}{}", host.name().to_lowercase(), host.host_id)
 }
 
@@ -227,6 +266,8 @@ fn shape(app: &App, host: &domain::host::Host, now: DateTime<Utc>) -> Host {
             app.listening_since,
             now,
         );
+        let stale_sections = domain::host::stale_sections(host, app.listening_since, now);
+        let needs_look = is_stale || !stale_sections.is_empty() || !host.set_aside.is_empty();
         let latest = |metric| Nullable(greatest_latest(head, metric).map(Number));
         Host {
             host_id: host.host_id,
@@ -238,7 +279,7 @@ fn shape(app: &App, host: &domain::host::Host, now: DateTime<Utc>) -> Host {
             os: host.facts.os.clone(),
             addresses: host.facts.addresses.clone(),
             status: status.into(),
-            health: domain::host::health(status, is_stale).into(),
+            health: domain::host::health(status, needs_look).into(),
             last_seen_at: last_seen_at.into(),
             snapshot_at: snapshot_at.into(),
             uptime_seconds: latest("uptime_seconds"),
@@ -254,6 +295,11 @@ fn shape(app: &App, host: &domain::host::Host, now: DateTime<Utc>) -> Host {
             agent_version: host.agent_version.clone(),
             interval_seconds: host.interval_seconds,
             enrolled_at: host.enrolled_at,
+            stale_sections: stale_sections
+                .iter()
+                .map(|stale| stale.section.clone())
+                .collect(),
+            set_aside: host.set_aside.iter().map(Into::into).collect(),
         }
     })
 }

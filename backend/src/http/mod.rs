@@ -3,12 +3,16 @@
 mod assets;
 mod audit;
 mod body;
+mod change;
+mod configuration;
 mod credential;
 mod docs;
+mod drift;
 mod fast;
 mod guard;
 mod host;
 mod hygiene;
+mod inventory;
 mod metric;
 mod probe;
 mod problem;
@@ -60,6 +64,8 @@ enum Tags {
     Hosts,
     /// Measurements.
     Metrics,
+    /// Snapshots, changes, drift and inventory.
+    Configuration,
     /// What admins look at.
     Administration,
 }
@@ -71,6 +77,10 @@ type Api = (
     report::ReportApi,
     host::HostApi,
     metric::MetricApi,
+    configuration::ConfigurationApi,
+    change::ChangeApi,
+    drift::DriftApi,
+    inventory::InventoryApi,
     audit::AuditApi,
     system::SystemApi,
 );
@@ -83,6 +93,10 @@ fn api() -> OpenApiService<Api, ()> {
         report::ReportApi,
         host::HostApi,
         metric::MetricApi,
+        configuration::ConfigurationApi,
+        change::ChangeApi,
+        drift::DriftApi,
+        inventory::InventoryApi,
         audit::AuditApi,
         system::SystemApi,
     );

@@ -71,8 +71,18 @@ tables! {
     Hosts = "hosts" in State,
     /// Audit id → entry, in the order of time.
     Audit = "audit" in State,
-    /// Host number, snapshot id → compressed snapshot.
+    /// Host number, snapshot id → its document, and what could not be read.
     Snapshots = "snapshots" in State,
+    /// Host number, content → a configuration, mostly as what differs from another; host 0 has what hosts share.
+    Documents = "documents" in State,
+    /// Change set id, host number → what a snapshot changed.
+    ChangeSets = "change_sets" in State,
+    /// Host number, baseline id → an approved configuration, by whom and why.
+    Baselines = "baselines" in State,
+    /// Host id → what differs from the baseline now.
+    Drift = "drift" in State,
+    /// Rule id → rule that marks changes.
+    DriftRules = "drift_rules" in State,
     /// Host number, series number → the series' name.
     SeriesNames = "series_names" in Series,
     /// Slot, writer, sequence → the posts of one commit.

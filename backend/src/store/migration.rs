@@ -16,13 +16,33 @@ pub const FORMAT_KEY: &[u8] = b"format";
 pub type Migration = fn(&dyn Kv) -> KvFuture<'_, ()>;
 
 /// Every step from format 1 on; the newest format is one more than their number.
-pub const MIGRATIONS: &[Migration] = &[to_sealed_rows];
+pub const MIGRATIONS: &[Migration] = &[to_sealed_rows, to_documents];
 
 /// Format 2 has rows of sealed points beside the log. What format 1 wrote is read as it is; an older build must not
 /// take such a store for one whose measurements are all in the log.
 fn to_sealed_rows(_kv: &dyn Kv) -> KvFuture<'_, ()> {
     Box::pin(async { Ok(()) })
 }
+
+/// Format 3 keeps snapshots by their content. Those of format 2 no agent ever sent: they go, and the next report brings
+/// the first one.
+fn to_documents(kv: &dyn Kv) -> KvFuture<'_, ()> {
+    Box::pin(async {
+        while kv
+            .delete_range(
+                Table::Snapshots,
+                Vec::new()..vec![0xff; 24],
+                KEYS_OF_TRANSACTION,
+            )
+            .await?
+            == KEYS_OF_TRANSACTION
+        {}
+        Ok(())
+    })
+}
+
+/// Keys that one transaction of a migration removes.
+const KEYS_OF_TRANSACTION: usize = 2_000;
 
 /// Reads a store's format: `None` for an empty one.
 ///

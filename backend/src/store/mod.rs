@@ -1,11 +1,14 @@
 //! Keeping: an ordered key-value seam, state as typed records above it, and series as a log with a head in memory.
 
 pub mod audit;
+pub mod baseline;
 pub mod chunk;
 pub mod decimal;
+pub mod document;
 pub mod fault;
 pub mod frame;
 pub mod head;
+pub mod inventory;
 pub mod kv;
 pub mod migration;
 pub mod record;
@@ -18,6 +21,8 @@ pub mod varint;
 
 use std::sync::Arc;
 
+use self::document::Documents;
+use self::inventory::Inventory;
 use self::kv::{Kv, KvError};
 use self::series::{GroupCommit, SeriesStore};
 use self::state::State;
@@ -30,6 +35,12 @@ pub struct Store {
     pub state: State,
     /// Measurements.
     pub series: SeriesStore,
+    /// Configurations.
+    pub documents: Arc<Documents>,
+    /// What every host has now.
+    pub inventory: Arc<Inventory>,
+    /// One place for hosts of the same number modulo their count: see [`Store::alone_with`].
+    alone: [tokio::sync::Mutex<()>; 64],
 }
 
 impl Store {
@@ -41,7 +52,23 @@ impl Store {
         migration::run(kv.as_ref(), migration::MIGRATIONS).await?;
         let state = State::load(Arc::clone(&kv)).await?;
         let series = SeriesStore::open(Arc::clone(&kv), group_commit).await?;
-        Ok(Self { kv, state, series })
+        let documents = Arc::new(Documents::open(Arc::clone(&kv)).await?);
+        Ok(Self {
+            kv,
+            state,
+            series,
+            documents,
+            inventory: Arc::default(),
+            alone: [const { tokio::sync::Mutex::const_new(()) }; 64],
+        })
+    }
+
+    /// Keeps everybody else from changing the configurations of a host: what reads documents and then writes what
+    /// depends on them holds this meanwhile.
+    pub async fn alone_with(&self, number: u32) -> tokio::sync::MutexGuard<'_, ()> {
+        let [first, ..] = &self.alone;
+        let place = usize::try_from(number).unwrap_or_default() % self.alone.len();
+        self.alone.get(place).unwrap_or(first).lock().await
     }
 
     /// Removes what deleted hosts left on disk, in bounded transactions. Safe to repeat: the mark of a deletion goes

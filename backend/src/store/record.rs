@@ -1,4 +1,6 @@
-//! Records of state: JSON with a schema version in front, brought up to date when it is read.
+//! Records of state: JSON with a schema version in front, brought up to date when it is read. Long ones are compressed.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,9 +9,18 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::kv::{Key, Table};
+use super::varint::{put_unsigned, take_unsigned};
 
 /// Bytes of the version in front of a record's JSON.
 const VERSION_BYTES: usize = 2;
+/// This bit of the version says that the JSON is compressed.
+const COMPRESSED: u16 = 0x8000;
+/// JSON is compressed from this size on, in bytes.
+const COMPRESS_BYTES: usize = 16 * 1024;
+/// Largest JSON of a record, in bytes.
+const MAX_JSON_BYTES: usize = 64 * 1024 * 1024;
+/// zstd level.
+const LEVEL: i32 = 3;
 
 /// Something of state that is kept under an id.
 pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -51,6 +62,9 @@ pub enum RecordError {
     /// Not even a version.
     #[error("it is too short")]
     Short,
+    /// It does not decompress.
+    #[error("it does not decompress")]
+    Damaged,
 }
 
 /// The key of a record.
@@ -65,6 +79,14 @@ pub fn key(id: Uuid) -> Key {
 pub fn encode<T: Record>(record: &T) -> Result<Vec<u8>, serde_json::Error> {
     let mut bytes = T::VERSION.to_be_bytes().to_vec();
     serde_json::to_writer(&mut bytes, record)?;
+    if bytes.len() < COMPRESS_BYTES {
+        return Ok(bytes);
+    }
+    let json = bytes.split_off(VERSION_BYTES);
+    let compressed = zstd::bulk::compress(&json, LEVEL).map_err(serde_json::Error::io)?;
+    let mut bytes = (T::VERSION | COMPRESSED).to_be_bytes().to_vec();
+    put_unsigned(&mut bytes, json.len() as u64);
+    bytes.extend(compressed);
     Ok(bytes)
 }
 
@@ -76,7 +98,13 @@ pub fn decode<T: Record>(bytes: &[u8]) -> Result<T, RecordError> {
     let (version, json) = bytes
         .split_first_chunk::<VERSION_BYTES>()
         .ok_or(RecordError::Short)?;
-    let found = u16::from_be_bytes(*version);
+    let found = u16::from_be_bytes(*version) & !COMPRESSED;
+    let json = if u16::from_be_bytes(*version) & COMPRESSED == 0 {
+        Cow::Borrowed(json)
+    } else {
+        Cow::Owned(decompress(json).ok_or(RecordError::Damaged)?)
+    };
+    let json = json.as_ref();
     if found == T::VERSION {
         return serde_json::from_slice(json).map_err(RecordError::Invalid);
     }
@@ -91,6 +119,11 @@ pub fn decode<T: Record>(bytes: &[u8]) -> Result<T, RecordError> {
         .try_fold(value, |value, from| T::upgrade(from, value))
         .map_err(RecordError::Upgrade)?;
     serde_json::from_value(value).map_err(RecordError::Invalid)
+}
+
+fn decompress(mut compressed: &[u8]) -> Option<Vec<u8>> {
+    let size = usize::try_from(take_unsigned(&mut compressed).ok()?).ok()?;
+    zstd::bulk::decompress(compressed, size.min(MAX_JSON_BYTES)).ok()
 }
 
 #[cfg(test)]
@@ -155,6 +188,14 @@ mod tests {
             decode::<Team>(&kept(2, &format!(r#"{{"id":"{id}","names":["ann"]}}"#))).unwrap(),
             team
         );
+        let large = Team {
+            names: vec!["ann".to_owned(); 10_000],
+            ..team
+        };
+        let bytes = encode(&large).unwrap();
+        assert!(bytes.len() < 1000);
+        assert_eq!(decode::<Team>(&bytes).unwrap(), large);
+        assert!(decode::<Team>(&bytes[..20]).is_err());
         let refusal = |bytes: &[u8]| {
             decode::<Team>(bytes)
                 .err()

@@ -1,30 +1,281 @@
-//! Snapshots as they were sent: the compressed document under (host, snapshot id).
+//! The snapshots of each host in the order in which they came, and what each changed.
+//!
+//! A snapshot's content is a document (`document.rs`); here stands which one, and what of it could not be read. The
+//! change set of a snapshot has the snapshot's id: they are kept, listed and removed together.
 
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::kv::{Key, MAX_VALUE_BYTES, Table};
-use super::state::Change;
-use crate::domain::snapshot::Snapshot;
+use super::kv::{Batch, Class, Direction, Key, Kv, KvError, MAX_VALUE_BYTES, Table, prefix_range};
+use super::varint::{
+    DecodeError, put_signed, put_unsigned, take_array, take_signed, take_unsigned,
+};
+use crate::domain::change::{self, Change, ChangeSet};
+use crate::domain::id;
+use crate::domain::snapshot::{DocumentId, StaleSection};
 
-/// zstd level: a snapshot is written once and kept for months.
-const COMPRESSION_LEVEL: i32 = 9;
+/// zstd level of change sets.
+const LEVEL: i32 = 9;
+/// Most bytes of a change set, decompressed: every item of two full snapshots.
+const MAX_CHANGE_SET_BYTES: usize = 64 * 1024 * 1024;
+/// The snapshot changed something.
+const HAS_CHANGES: u8 = 1;
+/// Something could not be read.
+const HAS_STALE: u8 = 2;
 
-/// The key of a host's snapshot.
-pub fn key(host_number: u32, snapshot_id: Uuid) -> Key {
-    [&host_number.to_be_bytes()[..], snapshot_id.as_bytes()].concat()
+/// One snapshot of a host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredSnapshot {
+    /// Identifier: its time is when the backend received it.
+    pub snapshot_id: Uuid,
+    /// Its content.
+    pub document: DocumentId,
+    /// When the host took it.
+    pub taken_at: DateTime<Utc>,
+    /// Whether there is a change set of the same id.
+    pub has_changes: bool,
+    /// What could not be read.
+    pub stale: Vec<StaleSection>,
 }
 
-/// The document, compressed; `None` when even so it is larger than a value may be.
-pub fn encode(snapshot: &Snapshot) -> Option<Bytes> {
-    let json = serde_json::to_vec(snapshot).ok()?;
-    let bytes = zstd::bulk::compress(&json, COMPRESSION_LEVEL).ok()?;
-    (bytes.len() <= MAX_VALUE_BYTES).then(|| Bytes::from(bytes))
+fn host_key(number: u32, snapshot_id: Uuid) -> Key {
+    [&number.to_be_bytes()[..], snapshot_id.as_bytes()].concat()
 }
 
-/// Adds an encoded snapshot to a change.
-pub fn put(change: &mut Change<'_>, host_number: u32, snapshot_id: Uuid, encoded: Bytes) {
-    change
-        .batch()
-        .put(Table::Snapshots, key(host_number, snapshot_id), encoded);
+fn change_key(change_set_id: Uuid, number: u32) -> Key {
+    [change_set_id.as_bytes(), &number.to_be_bytes()[..]].concat()
+}
+
+fn damaged(what: &str, id: Uuid) -> KvError {
+    KvError::Damaged(format!("{what} {id} is not what was written"))
+}
+
+/// Adds a snapshot to a batch.
+pub fn put(batch: &mut Batch, number: u32, snapshot: &StoredSnapshot) {
+    let has_stale = !snapshot.stale.is_empty();
+    let flags = u8::from(snapshot.has_changes) * HAS_CHANGES + u8::from(has_stale) * HAS_STALE;
+    let mut value = vec![flags];
+    value.extend(snapshot.document.0);
+    let delay = id::time(snapshot.snapshot_id) - snapshot.taken_at;
+    put_signed(&mut value, delay.num_milliseconds());
+    if has_stale {
+        // A list of strings and times always has a JSON form.
+        value.extend(serde_json::to_vec(&snapshot.stale).unwrap_or_default());
+    }
+    let key = host_key(number, snapshot.snapshot_id);
+    batch.put(Table::Snapshots, key, Bytes::from(value));
+}
+
+fn decode(key: &[u8], mut value: &[u8]) -> Result<StoredSnapshot, KvError> {
+    let snapshot_id = key
+        .last_chunk()
+        .copied()
+        .map(Uuid::from_bytes)
+        .unwrap_or_default();
+    let mut take = || -> Result<_, DecodeError> {
+        let [flags] = take_array(&mut value)?;
+        let document = DocumentId(take_array(&mut value)?);
+        let delay = TimeDelta::try_milliseconds(take_signed(&mut value)?);
+        let stale = if flags & HAS_STALE > 0 {
+            serde_json::from_slice(value).map_err(|_| DecodeError::Damaged)?
+        } else {
+            Vec::new()
+        };
+        Ok(StoredSnapshot {
+            snapshot_id,
+            document,
+            taken_at: delay
+                .and_then(|delay| id::time(snapshot_id).checked_sub_signed(delay))
+                .ok_or(DecodeError::Damaged)?,
+            has_changes: flags & HAS_CHANGES > 0,
+            stale,
+        })
+    };
+    take().map_err(|_| damaged("snapshot", snapshot_id))
+}
+
+/// A host's snapshots below `before` (all without it), newest first, at most `limit`.
+///
+/// # Errors
+/// The engine's, here and below.
+pub async fn page(
+    kv: &dyn Kv,
+    number: u32,
+    before: Option<Uuid>,
+    limit: usize,
+) -> Result<Vec<StoredSnapshot>, KvError> {
+    let mut range = prefix_range(&number.to_be_bytes());
+    if let Some(before) = before {
+        range.end = host_key(number, before);
+    }
+    let entries = kv
+        .scan(Table::Snapshots, range, limit, Direction::Backward)
+        .await?;
+    entries
+        .iter()
+        .map(|(key, value)| decode(key, value))
+        .collect()
+}
+
+/// The snapshot of a host that was in force at a time.
+///
+/// # Errors
+/// See [`page`].
+pub async fn in_force_at(
+    kv: &dyn Kv,
+    number: u32,
+    at: DateTime<Utc>,
+) -> Result<Option<StoredSnapshot>, KvError> {
+    let after = at
+        .checked_add_signed(TimeDelta::milliseconds(1))
+        .unwrap_or(at);
+    let found = page(kv, number, Some(id::lowest(after)), 1).await?;
+    Ok(found.into_iter().next())
+}
+
+/// One snapshot of a host.
+///
+/// # Errors
+/// See [`page`].
+pub async fn get(
+    kv: &dyn Kv,
+    number: u32,
+    snapshot_id: Uuid,
+) -> Result<Option<StoredSnapshot>, KvError> {
+    let key = host_key(number, snapshot_id);
+    let values = kv.get_many(Table::Snapshots, vec![key.clone()]).await?;
+    values
+        .into_iter()
+        .flatten()
+        .next()
+        .map(|value| decode(&key, &value))
+        .transpose()
+}
+
+/// Adds the removal of a host's snapshot, with its change set, to a batch.
+pub fn remove(batch: &mut Batch, number: u32, snapshot: &StoredSnapshot) {
+    batch.delete(Table::Snapshots, host_key(number, snapshot.snapshot_id));
+    if snapshot.has_changes {
+        batch.delete(Table::ChangeSets, change_key(snapshot.snapshot_id, number));
+    }
+}
+
+/// A change set as it is kept; its id and times are in its key.
+#[derive(Serialize, Deserialize)]
+struct KeptChanges {
+    from: Uuid,
+    items: Vec<Change>,
+}
+
+/// Adds the changes of a snapshot to a batch.
+pub fn put_changes(batch: &mut Batch, number: u32, change_set: &ChangeSet) -> Result<(), KvError> {
+    let mut kept = KeptChanges {
+        from: change_set.from_snapshot_id,
+        items: change_set.items.clone(),
+    };
+    let encode = |kept: &KeptChanges| {
+        let json = serde_json::to_vec(kept)?;
+        let mut value = Vec::new();
+        put_unsigned(&mut value, json.len() as u64);
+        value.extend(zstd::bulk::compress(&json, LEVEL)?);
+        Ok::<_, std::io::Error>(value)
+    };
+    let mut value = encode(&kept);
+    if value
+        .as_ref()
+        .is_ok_and(|value| value.len() > MAX_VALUE_BYTES)
+    {
+        change::bound(&mut kept.items, |item| item, MAX_VALUE_BYTES);
+        value = encode(&kept);
+    }
+    let value = value.map_err(|error| KvError::Io(error.to_string()))?;
+    let key = change_key(change_set.change_set_id, number);
+    batch.put(Table::ChangeSets, key, Bytes::from(value));
+    Ok(())
+}
+
+fn decode_changes(key: &[u8], mut value: &[u8]) -> Result<(u32, ChangeSet), KvError> {
+    let (id_bytes, number) = key.split_first_chunk().unwrap_or((&[0; 16], &[]));
+    let change_set_id = Uuid::from_bytes(*id_bytes);
+    let number = number.first_chunk().copied().map(u32::from_be_bytes);
+    let mut take = || {
+        let size = take_unsigned(&mut value).ok()?;
+        let json =
+            zstd::bulk::decompress(value, usize::try_from(size).ok()?.min(MAX_CHANGE_SET_BYTES))
+                .ok()?;
+        serde_json::from_slice::<KeptChanges>(&json).ok()
+    };
+    let (kept, number) = take()
+        .zip(number)
+        .ok_or_else(|| damaged("change set", change_set_id))?;
+    Ok((
+        number,
+        ChangeSet {
+            change_set_id,
+            detected_at: id::time(change_set_id),
+            from_snapshot_id: kept.from,
+            items: kept.items,
+        },
+    ))
+}
+
+/// Change sets of the whole fleet, each with its host's number, newest first: those of `from` (inclusive) to `before`
+/// (exclusive), at most `limit`.
+///
+/// # Errors
+/// See [`page`].
+pub async fn page_of_changes(
+    kv: &dyn Kv,
+    from: Uuid,
+    before: Key,
+    limit: usize,
+) -> Result<Vec<(Key, u32, ChangeSet)>, KvError> {
+    let range = from.as_bytes().to_vec()..before;
+    let entries = kv
+        .scan(Table::ChangeSets, range, limit, Direction::Backward)
+        .await?;
+    entries
+        .into_iter()
+        .map(|(key, value)| {
+            let (number, change_set) = decode_changes(&key, &value)?;
+            Ok((key, number, change_set))
+        })
+        .collect()
+}
+
+/// The change sets of these snapshots of a host, in their order; those that are not there are left out.
+///
+/// # Errors
+/// See [`page`].
+pub async fn changes_of(
+    kv: &dyn Kv,
+    number: u32,
+    ids: impl Iterator<Item = Uuid>,
+) -> Result<Vec<ChangeSet>, KvError> {
+    let keys: Vec<Key> = ids.map(|id| change_key(id, number)).collect();
+    let values = kv.get_many(Table::ChangeSets, keys.clone()).await?;
+    keys.iter()
+        .zip(values)
+        .filter_map(|(key, value)| Some(decode_changes(key, &value?).map(|(_, set)| set)))
+        .collect()
+}
+
+/// Removes a deleted host's snapshots and change sets, in bounded transactions.
+///
+/// # Errors
+/// See [`page`].
+pub async fn purge(kv: &dyn Kv, number: u32, keys: usize) -> Result<(), KvError> {
+    loop {
+        let some = page(kv, number, None, keys).await?;
+        if some.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::new(Class::State);
+        for snapshot in &some {
+            remove(&mut batch, number, snapshot);
+        }
+        kv.write(batch).await?;
+    }
 }

@@ -9,12 +9,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::OpenError;
 use super::kv::{Batch, Class, Direction, Kv, KvError, Table, prefix_range, scan_all};
 use super::record::{self, Record};
+use super::snapshot;
+use crate::domain::baseline::HostDrift;
 use crate::domain::credential::{ApiToken, EnrollmentKey};
+use crate::domain::drift_rule::DriftRule;
 use crate::domain::host::Host;
 use crate::domain::session::Session;
 use crate::domain::snapshot::hex;
@@ -45,7 +49,26 @@ records! {
     Session, Sessions, 1, session_id;
     ApiToken, ApiTokens, 1, token_id;
     EnrollmentKey, EnrollmentKeys, 1, key_id;
-    Host, Hosts, 1, host_id;
+    DriftRule, DriftRules, 1, rule_id;
+    HostDrift, Drift, 1, host_id;
+}
+
+impl Record for Host {
+    const TABLE: Table = Table::Hosts;
+    const VERSION: u16 = 2;
+
+    fn id(&self) -> Uuid {
+        self.host_id
+    }
+
+    /// Version 1 named a snapshot that was kept whole, and no agent ever sent one: the next report's is the first.
+    fn upgrade(from: u16, mut value: Value) -> Result<Value, String> {
+        let host = value.as_object_mut().ok_or("it is no object")?;
+        if from == 1 {
+            host.insert("snapshot".to_owned(), Value::Null);
+        }
+        Ok(value)
+    }
 }
 
 /// All records of one type, in the order of their ids, which is the order in which they were made.
@@ -125,6 +148,8 @@ kept! {
     ApiToken => api_tokens;
     EnrollmentKey => enrollment_keys;
     Host => hosts;
+    DriftRule => drift_rules;
+    HostDrift => drift;
 }
 
 /// Every collection, and the lock under which they change.
@@ -139,6 +164,10 @@ pub struct State {
     pub enrollment_keys: Collection<EnrollmentKey>,
     /// Watched machines.
     pub hosts: Collection<Host>,
+    /// Rules that mark changes.
+    pub drift_rules: Collection<DriftRule>,
+    /// What differs from each host's baseline.
+    pub drift: Collection<HostDrift>,
     last_host_number: AtomicU32,
     kv: Arc<dyn Kv>,
     writing: tokio::sync::Mutex<()>,
@@ -195,6 +224,7 @@ impl Change<'_> {
     /// Removes a host and marks what it left for [`State::purge`].
     pub fn delete_host(&mut self, host: &Host) {
         self.delete::<Host>(host.host_id);
+        self.delete::<HostDrift>(host.host_id);
         let mark = [DELETED_HOST_PREFIX, &host.number.to_be_bytes()[..]].concat();
         self.batch.put(Table::Meta, mark, Bytes::new());
     }
@@ -226,6 +256,8 @@ impl State {
             api_tokens: Collection::load(kv.as_ref()).await?,
             enrollment_keys: Collection::load(kv.as_ref()).await?,
             hosts: Collection::load(kv.as_ref()).await?,
+            drift_rules: Collection::load(kv.as_ref()).await?,
+            drift: Collection::load(kv.as_ref()).await?,
             last_host_number: AtomicU32::new(last_host_number),
             kv,
             writing: tokio::sync::Mutex::default(),
@@ -291,13 +323,16 @@ impl State {
     /// # Errors
     /// The engine's.
     pub async fn purge(&self, number: u32) -> Result<(), KvError> {
+        snapshot::purge(self.kv.as_ref(), number, PURGE_KEYS).await?;
         let number = number.to_be_bytes();
-        while self
-            .kv
-            .delete_range(Table::Snapshots, prefix_range(&number), PURGE_KEYS)
-            .await?
-            == PURGE_KEYS
-        {}
+        for table in [Table::Documents, Table::Baselines] {
+            while self
+                .kv
+                .delete_range(table, prefix_range(&number), PURGE_KEYS)
+                .await?
+                == PURGE_KEYS
+            {}
+        }
         let mut batch = Batch::new(Class::State);
         batch.delete(Table::Meta, [DELETED_HOST_PREFIX, &number].concat());
         self.kv.write(batch).await

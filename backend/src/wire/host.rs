@@ -125,6 +125,43 @@ pub struct Host {
     pub interval_seconds: u32,
     /// When it enrolled.
     pub enrolled_at: DateTime<Utc>,
+    /// Sections of its configuration that could not be read for too long.
+    pub stale_sections: Vec<String>,
+    /// Other machines that report with its identity, such as copies of it, and are not let in.
+    pub set_aside: Vec<SetAsideMachine>,
+}
+
+/// A machine that reports with the identity of a host.
+#[derive(Clone, Debug, Serialize, Deserialize, Object)]
+pub struct SetAsideMachine {
+    /// Identifier.
+    pub set_aside_id: Uuid,
+    /// Host name as it says.
+    pub hostname: String,
+    /// IP addresses as it says.
+    pub addresses: Vec<String>,
+    /// Its machine id: another one, unless it was copied carelessly.
+    pub machine_id: String,
+    /// Its boot id.
+    pub boot_id: String,
+    /// When it first tried to report.
+    pub first_seen_at: DateTime<Utc>,
+    /// When it last did, to the minute.
+    pub last_seen_at: DateTime<Utc>,
+}
+
+impl From<&domain::identity::SetAside> for SetAsideMachine {
+    fn from(known: &domain::identity::SetAside) -> Self {
+        Self {
+            set_aside_id: known.set_aside_id,
+            hostname: known.machine.hostname.clone(),
+            addresses: known.machine.addresses.clone(),
+            machine_id: known.machine.machine_id.clone(),
+            boot_id: known.machine.boot_id.clone(),
+            first_seen_at: known.first_seen_at,
+            last_seen_at: known.last_seen_at,
+        }
+    }
 }
 
 /// What shall be different; what is absent stays.

@@ -3,12 +3,16 @@
 //! Each type says its limits once: the same definition refuses bad input and stands in the document.
 
 pub mod audit;
+pub mod change;
 pub mod credential;
+pub mod drift;
 pub mod host;
+pub mod inventory;
 pub mod metric;
 pub mod page;
 pub mod report;
 pub mod scalar;
 pub mod session;
+pub mod snapshot;
 pub mod system;
 pub mod user;

@@ -447,8 +447,10 @@ impl Type for Moment {
     }
 }
 
-impl ParseFromParameter for Moment {
-    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+impl std::str::FromStr for Moment {
+    type Err = &'static str;
+
+    fn from_str(value: &str) -> Result<Self, Self::Err> {
         let by_seconds = || {
             value
                 .parse()
@@ -463,7 +465,15 @@ impl ParseFromParameter for Moment {
         by_seconds()
             .or_else(by_date)
             .map(Self)
-            .ok_or_else(|| ParseError::custom("must be a time in RFC 3339 or whole Unix seconds"))
+            .ok_or("must be a time in RFC 3339 or whole Unix seconds")
+    }
+}
+
+impl ParseFromParameter for Moment {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        value
+            .parse()
+            .map_err(|message: &str| ParseError::custom(message))
     }
 }
 

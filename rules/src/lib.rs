@@ -1,0 +1,4 @@
+//! What agent and backend must decide alike: pure rules, without input, output or other crates.
+
+pub mod glob;
+pub mod secrecy;
