@@ -74,8 +74,6 @@ fn page(role: Role) -> impl Fn(Route) -> Html {
         Route::System if role == Role::Admin => html! { <SystemPage /> },
         Route::ApiTokens => html! { <ApiTokens /> },
         Route::Login => html! { <Redirect<Route> to={Route::Overview} /> },
-        Route::Users | Route::EnrollmentKeys | Route::Audit | Route::System | Route::NotFound => {
-            html! { <NotFound /> }
-        }
+        _ => html! { <NotFound /> },
     }
 }

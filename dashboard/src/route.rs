@@ -15,12 +15,24 @@ pub enum Route {
         /// The host.
         host_id: Uuid,
     },
+    /// What changed in the fleet.
+    #[at("/changes")]
+    Changes,
+    /// Who has what.
+    #[at("/inventory")]
+    Inventory,
+    /// One configuration beside another, or a group of hosts.
+    #[at("/compare")]
+    Compare,
     /// Who may log in.
     #[at("/administration/users")]
     Users,
     /// With which agents join.
     #[at("/administration/enrollment-keys")]
     EnrollmentKeys,
+    /// Which changes are expected or ignored.
+    #[at("/administration/drift-rules")]
+    DriftRules,
     /// Who did what.
     #[at("/administration/audit")]
     Audit,
@@ -45,8 +57,12 @@ impl Route {
         match self {
             Self::Overview => "Overview",
             Self::Host { .. } => "Host",
+            Self::Changes => "Changes",
+            Self::Inventory => "Inventory",
+            Self::Compare => "Compare",
             Self::Users => "Users",
             Self::EnrollmentKeys => "Enrolment keys",
+            Self::DriftRules => "Drift rules",
             Self::Audit => "Audit log",
             Self::System => "System",
             Self::ApiTokens => "API tokens",

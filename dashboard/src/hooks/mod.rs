@@ -1,10 +1,13 @@
 //! What pages and components remember and listen to.
 
+pub mod capped;
 pub mod clock;
 pub mod media;
+pub mod paged;
 pub mod polled;
 pub mod query;
 pub mod rows;
 pub mod shortcut;
 pub mod submit;
 pub mod theme;
+pub mod width;

@@ -6,18 +6,31 @@ use uuid::Uuid;
 use yew::prelude::*;
 use yew_router::prelude::*;
 
+use super::configuration::ConfigurationTab;
+use super::drift::DriftTab;
+use super::host_changes::ChangesTab;
 use super::host_edit::{DeleteHost, EditHost};
 use super::metrics::Metrics;
+use super::set_aside::SetAside;
 use crate::api::use_role;
+use crate::components::go::{Address, Go};
 use crate::components::icon::{Glyph, icon};
 use crate::components::labels::{self, label_chips};
 use crate::components::status::{self, status_mark};
 use crate::components::time::Time;
 use crate::format;
 use crate::hooks::polled::use_polled;
+use crate::hooks::query::use_query;
 use crate::loaded::Shared;
 use crate::route::Route;
 
+/// The tabs: what stands in the address, and words.
+const TABS: [(&str, &str); 4] = [
+    ("", "Metrics"),
+    ("configuration", "Configuration"),
+    ("changes", "Changes"),
+    ("drift", "Drift"),
+];
 /// How often the host is asked for.
 const HOST_SECONDS: u32 = 5;
 
@@ -37,7 +50,47 @@ pub fn HostPage(props: &HostPageProps) -> Html {
     html! {
         <>
             <nav class="crumbs" aria-label="Where this is"><Link<Route> to={Route::Overview}>{ "Overview" }</Link<Route>><span aria-hidden="true">{ "/" }</span></nav>
-            { host.show(skeleton, |host| html! { <><Header host={host.clone()} {refresh} /><Metrics host_id={host.host_id} interval_seconds={host.interval_seconds} /></> }) }
+            { host.show(skeleton, |host| html! { <><Header host={host.clone()} {refresh} /><Tabs host={host.clone()} /></> }) }
+        </>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct TabsProps {
+    host: Shared<Host>,
+}
+
+/// The tabs of those who may see configurations, and what is behind the one that is open.
+#[component]
+fn Tabs(props: &TabsProps) -> Html {
+    let host = &props.host;
+    let query = use_query();
+    let may_see = use_role() >= Role::Operator;
+    let tab = query.get("tab").filter(|_| may_see).unwrap_or_default();
+    let tab = if TABS.iter().any(|(name, _)| *name == tab) {
+        tab
+    } else {
+        ""
+    };
+    let link = |(name, words): &(&'static str, &'static str)| {
+        let to = Address::new(
+            Route::Host {
+                host_id: host.host_id,
+            },
+            [("tab", (*name).to_owned())],
+        );
+        let class = classes!("tab", (*name == tab).then_some("tab-active"));
+        html! { <Go {to} {class} current={*name == tab}>{ *words }</Go> }
+    };
+    html! {
+        <>
+            if may_see { <nav class="tabs host-tabs" aria-label="Of this host">{ for TABS.iter().map(link) }</nav> }
+            { match tab {
+                "configuration" => html! { <ConfigurationTab host={host.clone()} /> },
+                "changes" => html! { <ChangesTab host_id={host.host_id} /> },
+                "drift" => html! { <DriftTab host={host.clone()} /> },
+                _ => html! { <Metrics host_id={host.host_id} interval_seconds={host.interval_seconds} /> },
+            } }
         </>
     }
 }
@@ -73,6 +126,12 @@ fn Header(props: &HeaderProps) -> Html {
                     </div>
                 }
             </div>
+            if !host.stale_sections.is_empty() {
+                <p class="notice" role="status">{ icon(Glyph::Warning) }<span>{ format!("Could not be read for too long: {}. What is shown of it is old.", host.stale_sections.join(", ")) }</span></p>
+            }
+            if role >= Role::Operator && !host.set_aside.is_empty() {
+                <SetAside host={host.clone()} on_done={props.refresh.clone()} />
+            }
             <dl class="card facts">{ facts(host) }</dl>
             if *editing { <EditHost host={host.clone()} on_close={set(&editing, false)} on_done={props.refresh.clone()} /> }
             if *deleting { <DeleteHost host={host.clone()} on_close={set(&deleting, false)} /> }
@@ -103,8 +162,8 @@ fn facts(host: &Host) -> Html {
             { fact("Addresses", html! { <span title={host.addresses.join("\n")}>{ known(&host.addresses.join(", ")) }</span> }) }
             { fact("Uptime", html! { host.uptime_seconds.map_or_else(|| format::NOTHING.to_owned(), format::duration) }) }
             { fact("Collection", html! { <>{ format!("{}, every {}", host.collection.kind, format::step(host.interval_seconds.into())) }<span class="muted">{ " · " }<Time at={host.last_seen_at} otherwise="nothing yet" /></span></> }) }
-            { fact("Agent", html! { known(&host.agent_version) }) }
-            { fact("Enrolled", html! { <Time at={Some(host.enrolled_at)} /> }) }
+            { fact("Agent", html! { <>{ known(&host.agent_version) }<span class="muted">{ " · enrolled " }<Time at={Some(host.enrolled_at)} /></span></> }) }
+            { fact("Configuration", html! { <>{ if host.snapshot_at.is_some() { "read " } else { "" } }<Time at={host.snapshot_at} otherwise="not read yet" /></> }) }
         </>
     }
 }

@@ -1,0 +1,130 @@
+//! One change, one line: key, before → after, direction, what it means; many of them folded.
+
+use infra_watch_client::types::{Change, ChangeDirection, ChangeKind, Disposition};
+use yew::prelude::*;
+
+use super::fold::Fold;
+use crate::change::{groups, name, value};
+use crate::hooks::capped::use_capped;
+use crate::loaded::Shared;
+
+/// What is between two values, as a sign and as a word.
+fn kind(kind: ChangeKind) -> (&'static str, &'static str) {
+    match kind {
+        ChangeKind::Added => ("+", "added"),
+        ChangeKind::Removed => ("−", "removed"),
+        ChangeKind::Changed => ("~", "changed"),
+    }
+}
+
+/// An item's name, with the rest of its key behind it; the whole key on hover.
+pub fn item_name(section: &str, key: &str) -> Html {
+    let (name, rest) = name(section, key);
+    html! {
+        <span class="item-name" title={key.to_owned()}>{ name }if !rest.is_empty() { <span class="item-rest">{ rest }</span> }</span>
+    }
+}
+
+/// A value on one line; all of it on hover.
+pub fn item_value(text: &str) -> Html {
+    html! { <code class="item-value" title={text.to_owned()}>{ value(text) }</code> }
+}
+
+/// Before → after.
+pub fn values(change: &Change) -> Html {
+    let side = |text: &Option<String>| text.as_deref().map(item_value);
+    html! {
+        <span class="change-values">
+            { for side(&change.before) }
+            if change.before.is_some() && change.after.is_some() { <span class="change-arrow" aria-label="to">{ "→" }</span> }
+            { for side(&change.after) }
+        </span>
+    }
+}
+
+/// Which way a version went, or that an item is new or gone.
+pub fn direction(change: &Change) -> Html {
+    let (class, words) = match (change.direction, change.kind) {
+        (Some(ChangeDirection::Upgrade), _) => ("direction", "↑ upgrade"),
+        (Some(ChangeDirection::Downgrade), _) => ("direction direction-down", "↓ downgrade"),
+        (None, ChangeKind::Changed) => return html! { <span class="direction"></span> },
+        (None, other) => ("direction", kind(other).1),
+    };
+    html! { <span {class}>{ words }</span> }
+}
+
+/// Drift, expected or ignored.
+pub fn disposition(disposition: Disposition) -> Html {
+    let (class, title) = match disposition {
+        Disposition::Drift => (
+            "badge badge-drift",
+            "No rule says that this was to be expected",
+        ),
+        Disposition::Expected => ("badge badge-expected", "A rule says that this was expected"),
+        Disposition::Ignored => (
+            "badge badge-ignored",
+            "A rule says that this does not matter",
+        ),
+    };
+    html! { <span {class} {title}>{ disposition.to_string() }</span> }
+}
+
+/// A change as a line of a list.
+pub fn change_line(change: &Change) -> Html {
+    html! { <li class={classes!("change", format!("change-{}", kind(change.kind).1))}>{ change_parts(change, true) }</li> }
+}
+
+/// The parts of the line; without its meaning where that is the same for all.
+pub fn change_parts(change: &Change, with_disposition: bool) -> Html {
+    html! {
+        <>
+            <span class="change-sign" title={kind(change.kind).1} aria-hidden="true">{ kind(change.kind).0 }</span>
+            { item_name(&change.section, &change.key) }
+            { values(change) }
+            { direction(change) }
+            if with_disposition { { disposition(change.disposition) } }
+        </>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+pub struct ChangeListProps {
+    /// What is listed.
+    pub changes: Shared<Vec<Change>>,
+}
+
+/// The changes one a line; of many, those that are alike behind one line.
+#[component]
+pub fn ChangeList(props: &ChangeListProps) -> Html {
+    let changes = &props.changes;
+    html! {
+        <div class="change-list">
+            { for groups(changes).into_iter().map(|group| match group.title {
+                None => html! { <ul class="changes">{ for group.places.iter().map(|place| change_line(&changes[*place])) }</ul> },
+                Some(title) => {
+                    let (changes, places) = (changes.clone(), group.places);
+                    let view = Callback::from(move |()| html! { <Lines changes={changes.clone()} places={places.clone()} /> });
+                    html! { <Fold title={html! { <span>{ title }</span> }} {view} /> }
+                }
+            }) }
+        </div>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct LinesProps {
+    changes: Shared<Vec<Change>>,
+    places: Vec<usize>,
+}
+
+/// The lines behind one line.
+#[component]
+fn Lines(props: &LinesProps) -> Html {
+    let (shown, more) = use_capped(props.places.len());
+    html! {
+        <>
+            <ul class="changes">{ for props.places[..shown].iter().map(|place| change_line(&props.changes[*place])) }</ul>
+            { more }
+        </>
+    }
+}

@@ -1,0 +1,293 @@
+//! A host's changes over time: each set with its items, what it did to the load, and its diff.
+
+use infra_watch_client::operations;
+use infra_watch_client::types::{Change, ChangeEffect, ChangeSet};
+use uuid::Uuid;
+use yew::prelude::*;
+
+use super::configuration::skeleton;
+use crate::api::Pages;
+use crate::change::{Set, key_pattern};
+use crate::components::change::ChangeList;
+use crate::components::empty::Empty;
+use crate::components::filters::{Filter, Filters};
+use crate::components::fold::Fold;
+use crate::components::go::{Address, Go};
+use crate::components::icon::{Glyph, icon};
+use crate::components::time::Time;
+use crate::configuration::{Side, Which};
+use crate::format::{self, Unit};
+use crate::hooks::clock::{use_now, zone};
+use crate::hooks::paged::use_paged;
+use crate::hooks::polled::use_polled;
+use crate::hooks::query::{Query, use_query};
+use crate::loaded::Shared;
+use crate::range::Range;
+use crate::route::Route;
+
+/// How often new changes are asked for.
+const CHANGES_SECONDS: u32 = 60;
+/// Sets of a page.
+const SETS: u64 = 20;
+
+#[derive(PartialEq, Properties)]
+pub struct ChangesTabProps {
+    /// The host.
+    pub host_id: Uuid,
+}
+
+/// One change set if the address names it, else all of them.
+#[component]
+pub fn ChangesTab(props: &ChangesTabProps) -> Html {
+    let query = use_query();
+    match query.get("change").and_then(|id| id.parse::<Uuid>().ok()) {
+        Some(change_set_id) => {
+            html! { <One key={format!("{change_set_id}")} host_id={props.host_id} {change_set_id} /> }
+        }
+        None => html! { <Timeline host_id={props.host_id} {query} /> },
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct OneProps {
+    host_id: Uuid,
+    change_set_id: Uuid,
+}
+
+/// One change set with what it did.
+#[component]
+fn One(props: &OneProps) -> Html {
+    let found = use_polled(
+        (props.host_id, props.change_set_id),
+        None,
+        |api, (host_id, id)| {
+            let answer = api.ask(operations::get_change_set(host_id, id));
+            Box::pin(async move {
+                let found = answer.await?;
+                Ok((Set::from(found.change_set), found.effects))
+            })
+        },
+    );
+    let all = Address::new(
+        Route::Host {
+            host_id: props.host_id,
+        },
+        [("tab", "changes".to_owned())],
+    );
+    html! {
+        <section aria-label="A change">
+            <div class="filters-row"><Go to={all} class="button">{ "Show all changes" }</Go></div>
+            { found.show(skeleton, |found| html! {
+                <article class="card change-set" data-change={found.0.head.change_set_id.to_string()}>
+                    { head(&found.0.head, false) }
+                    { effects(&found.1) }
+                    <ChangeList changes={found.0.changes.clone()} />
+                </article>
+            }) }
+        </section>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct TimelineProps {
+    host_id: Uuid,
+    query: Query,
+}
+
+/// The newest first, older ones on demand.
+#[component]
+fn Timeline(props: &TimelineProps) -> Html {
+    let query = &props.query;
+    let text = |name| query.get(name).map(str::to_owned);
+    let span = span(query);
+    let key = (props.host_id, text("section"), text("key"), span);
+    let sets = use_paged(
+        key,
+        Some(CHANGES_SECONDS),
+        |(host_id, section, key, span), cursor| {
+            let moment = |at: i64| at.to_string();
+            operations::list_host_changes(*host_id)
+                .section(section.as_deref())
+                .key(key.as_deref().and_then(key_pattern).as_deref())
+                .from(span.map(|span| moment(span.0)).as_deref())
+                .to(span.map(|span| moment(span.1)).as_deref())
+                .limit(SETS)
+                .cursor(cursor)
+        },
+    );
+    let fields = vec![
+        Filter::text("key", "Item", "openssl, lib*, /etc/ssh/*"),
+        Filter::section(("", "all sections")),
+        Filter::choice(
+            "kind",
+            "Kind",
+            [
+                ("", "all kinds"),
+                ("changed", "changed"),
+                ("added", "added"),
+                ("removed", "removed"),
+            ],
+        ),
+    ];
+    let kind = text("kind");
+    html! {
+        <section aria-label="Changes">
+            <div class="filters-row"><Filters query={query.clone()} {fields}>{ for span.map(|span| html! { <Span {span} query={query.clone()} /> }) }</Filters></div>
+            { sets.list.show(skeleton, |pages| {
+                let is_shown = |place: &usize| of_kind(&pages.items[*place], kind.as_deref()).next().is_some();
+                let shown: Vec<usize> = (0..pages.items.len()).filter(is_shown).collect();
+                html! {
+                    <>
+                        { for shown.iter().map(|place| html! {
+                            <SetCard key={pages.items[*place].change_set_id.as_u128()} pages={pages.clone()} place={*place} kind={kind.clone()} />
+                        }) }
+                        if shown.is_empty() { <div class="card"><Empty glyph={Glyph::Change} title={nothing(query)} /></div> }
+                    </>
+                }
+            }) }
+            { sets.more() }
+        </section>
+    }
+}
+
+fn nothing(query: &Query) -> &'static str {
+    let is_narrow = ["key", "section", "kind", "from"].map(|name| query.get(name).is_some());
+    if is_narrow.contains(&true) {
+        "No change is like that."
+    } else {
+        "Nothing has changed since the first configuration of this host arrived."
+    }
+}
+
+/// The span that the address asks for, such as that of a joined marker.
+fn span(query: &Query) -> Option<(i64, i64)> {
+    let seconds = |name| query.get(name)?.parse().ok();
+    Some((seconds("from")?, seconds("to")?))
+}
+
+fn of_kind<'a>(set: &'a ChangeSet, kind: Option<&'a str>) -> impl Iterator<Item = &'a Change> {
+    set.items
+        .iter()
+        .filter(move |change| kind.is_none_or(|kind| change.kind.to_string() == kind))
+}
+
+#[derive(PartialEq, Properties)]
+struct SpanProps {
+    span: (i64, i64),
+    query: Query,
+}
+
+/// The span, and the way out of it.
+#[component]
+fn Span(props: &SpanProps) -> Html {
+    let now = use_now();
+    let words = Range::between(props.span.0, props.span.1).words(now, zone(now));
+    let query = props.query.clone();
+    let onclick = move |_: MouseEvent| query.push([("from", None), ("to", None)]);
+    html! { <button type="button" class="button" {onclick} aria-label={format!("Only {words}: show all times")}>{ words }{ icon(Glyph::Cross) }</button> }
+}
+
+#[derive(PartialEq, Properties)]
+struct SetCardProps {
+    pages: Shared<Pages<ChangeSet>>,
+    place: usize,
+    kind: Option<String>,
+}
+
+/// A change set.
+#[component]
+fn SetCard(props: &SetCardProps) -> Html {
+    let set = &props.pages.items[props.place];
+    let key = (props.pages.clone(), props.place, props.kind.clone());
+    let changes = use_memo(key, |(pages, place, kind)| {
+        let changes = of_kind(&pages.items[*place], kind.as_deref());
+        Shared::new(changes.cloned().collect::<Vec<_>>())
+    });
+    let (host_id, change_set_id) = (set.host_id, set.change_set_id);
+    let view = Callback::from(move |()| html! { <Effects {host_id} {change_set_id} /> });
+    html! {
+        <article class="card change-set" data-change={set.change_set_id.to_string()}>
+            { head(set, true) }
+            <ChangeList changes={(*changes).clone()} />
+            <Fold title={html! { <span>{ "What it did to the load" }</span> }} {view} class="effects-fold" />
+        </article>
+    }
+}
+
+/// When, what, and the way to the diff.
+fn head(set: &ChangeSet, with_link: bool) -> Html {
+    let side = |id| {
+        Side {
+            host_id: set.host_id,
+            which: Which::Id(id),
+        }
+        .text()
+    };
+    let diff = Address::new(
+        Route::Compare,
+        [
+            ("left", side(set.from_snapshot_id)),
+            ("right", side(set.to_snapshot_id)),
+        ],
+    );
+    let own = Address::new(
+        Route::Host {
+            host_id: set.host_id,
+        },
+        [
+            ("tab", "changes".to_owned()),
+            ("change", set.change_set_id.to_string()),
+        ],
+    );
+    html! {
+        <header class="change-head">
+            <div>
+                <h3>{ &set.summary }</h3>
+                <p class="muted">
+                    <Time at={Some(set.detected_at)} exact={true} />
+                    if with_link { { " · " }<Go to={own}>{ "link" }</Go> }
+                </p>
+            </div>
+            <Go to={diff} class="button">{ icon(Glyph::Compare) }{ "Diff" }</Go>
+        </header>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct EffectsProps {
+    host_id: Uuid,
+    change_set_id: Uuid,
+}
+
+/// What a change set did, asked for when it is wanted.
+#[component]
+fn Effects(props: &EffectsProps) -> Html {
+    let found = use_polled(
+        (props.host_id, props.change_set_id),
+        None,
+        |api, (host_id, id)| api.ask(operations::get_change_set(host_id, id)),
+    );
+    found.show(
+        || html! { <span class="skeleton"></span> },
+        |found| effects(&found.effects),
+    )
+}
+
+/// The means of the hour before and of the hour after.
+fn effects(effects: &[ChangeEffect]) -> Html {
+    let effect = |effect: &ChangeEffect| {
+        let unit = Unit::parse(&effect.unit);
+        html! {
+            <div class="effect" data-effect={effect.metric.clone()}>
+                <dt>{ format::metric_title(&effect.metric) }</dt>
+                <dd>{ unit.format_or_nothing(effect.before_mean) }<span class="change-arrow" aria-label="to">{ "→" }</span>{ unit.format_or_nothing(effect.after_mean) }</dd>
+            </div>
+        }
+    };
+    html! {
+        <div class="effects">
+            <dl>{ for effects.iter().map(effect) }</dl>
+            <p class="muted" title="Means; of the hour after, as far as it is over">{ "hour before → hour after" }</p>
+        </div>
+    }
+}
