@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::read;
+use crate::read::{NotRead, read};
 
 /// What is asked of the API, ready to be sent.
 #[derive(Clone, Debug)]
@@ -30,8 +30,8 @@ pub trait Operation {
     ///
     /// # Errors
     /// When the body does not say what the document says it does.
-    fn read(body: &[u8]) -> serde_json::Result<Self::Answer> {
-        read::read(if body.is_empty() { b"null" } else { body })
+    fn read(body: &[u8]) -> Result<Self::Answer, NotRead> {
+        read(if body.is_empty() { b"null" } else { body })
     }
 }
 

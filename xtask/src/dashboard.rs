@@ -82,6 +82,13 @@ fn from_cargo(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
+/// The folder in which cargo keeps the sources of crates.
+fn crate_sources() -> Option<PathBuf> {
+    let home = from_cargo("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")))?;
+    Some(home.join("registry/src"))
+}
+
 /// Compiles the crate and returns where the wasm is.
 fn compile(workspace: &Path) -> Result<PathBuf> {
     let cargo = from_cargo("CARGO").unwrap_or_else(|| "cargo".into());
@@ -95,6 +102,14 @@ fn compile(workspace: &Path) -> Result<PathBuf> {
         "--target",
         TARGET,
     ]);
+    if let Some(sources) = crate_sources() {
+        // Panics say where they were: without the paths of this machine the wasm is smaller, and the same everywhere.
+        let remap = format!("--remap-path-prefix={}=", sources.display());
+        command.args([
+            "--config",
+            &format!("target.{TARGET}.rustflags=[{remap:?}]"),
+        ]);
+    }
     // wasm-bindgen reads which features the wasm uses from a section that stripping takes away; it strips the rest.
     command.env("CARGO_PROFILE_DASHBOARD_STRIP", "none");
     run(&mut command, "cargo build of the dashboard")?;

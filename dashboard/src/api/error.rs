@@ -72,7 +72,7 @@ impl ApiError {
 
     /// An answer that is no success; it comes with a problem unless something else than the backend has answered.
     pub fn refused(status: u16, body: &[u8]) -> Self {
-        match serde_json::from_slice(body) {
+        match infra_watch_client::read(body) {
             Ok(problem) => Self::problem(status, problem),
             Err(_) => {
                 let message = format!("The server answered with status {status}.");
