@@ -12,8 +12,12 @@ use crate::hooks::theme::Themed;
 use crate::loaded::Failure;
 use crate::pages::api_tokens::ApiTokens;
 use crate::pages::audit::Audit;
+use crate::pages::changes::Changes;
+use crate::pages::compare::Compare;
+use crate::pages::drift_rules::DriftRules;
 use crate::pages::enrollment_keys::EnrollmentKeys;
 use crate::pages::host::HostPage;
+use crate::pages::inventory::Inventory;
 use crate::pages::login::Login;
 use crate::pages::not_found::NotFound;
 use crate::pages::overview::Overview;
@@ -68,6 +72,10 @@ fn page(role: Role) -> impl Fn(Route) -> Html {
     move |route| match route {
         Route::Overview => html! { <Overview /> },
         Route::Host { host_id } => html! { <HostPage key={host_id.as_u128()} {host_id} /> },
+        Route::Changes if role >= Role::Operator => html! { <Changes /> },
+        Route::Inventory if role >= Role::Operator => html! { <Inventory /> },
+        Route::Compare if role >= Role::Operator => html! { <Compare /> },
+        Route::DriftRules if role >= Role::Operator => html! { <DriftRules /> },
         Route::Users if role == Role::Admin => html! { <Users /> },
         Route::EnrollmentKeys if role == Role::Admin => html! { <EnrollmentKeys /> },
         Route::Audit if role == Role::Admin => html! { <Audit /> },

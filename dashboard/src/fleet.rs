@@ -1,8 +1,11 @@
 //! Which hosts the overview shows, and in which order: pure functions over the client's hosts.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use infra_watch_client::types::{Host, HostStatus};
+use uuid::Uuid;
 
 /// How many hosts are in each status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,10 +140,17 @@ pub struct Filter {
     pub status: Option<HostStatus>,
     /// Only hosts with this text in their name, labels, system or addresses.
     pub text: String,
+    /// Only these hosts.
+    pub among: Option<Rc<BTreeSet<Uuid>>>,
 }
 
 impl Filter {
     fn admits(&self, host: &Host) -> bool {
+        if let Some(among) = &self.among
+            && !among.contains(&host.host_id)
+        {
+            return false;
+        }
         if self.status.is_some_and(|status| status != host.status) {
             return false;
         }
@@ -292,6 +302,7 @@ mod tests {
             let filter = Filter {
                 status: status.map(|status| status.parse().unwrap()),
                 text: text.to_owned(),
+                among: None,
             };
             assert_eq!(
                 arrange(&fleet(), &filter, Sort::default()).len(),

@@ -25,12 +25,24 @@ struct Section {
 }
 
 /// The sections in the order of the bar; a later one is one more line here.
-const SECTIONS: [Section; 2] = [
+const SECTIONS: [Section; 4] = [
     Section {
         name: "Overview",
         glyph: Glyph::Overview,
         route: Route::Overview,
         least_role: Role::Viewer,
+    },
+    Section {
+        name: "Changes",
+        glyph: Glyph::Change,
+        route: Route::Changes,
+        least_role: Role::Operator,
+    },
+    Section {
+        name: "Inventory",
+        glyph: Glyph::Inventory,
+        route: Route::Inventory,
+        least_role: Role::Operator,
     },
     Section {
         name: "Administration",
@@ -40,23 +52,30 @@ const SECTIONS: [Section; 2] = [
     },
 ];
 
-/// Pages that can be searched for beside the sections.
-const PAGES: [(Route, Role); 5] = [
-    (Route::Users, Role::Admin),
-    (Route::EnrollmentKeys, Role::Admin),
-    (Route::ApiTokens, Role::Viewer),
-    (Route::Audit, Role::Admin),
-    (Route::System, Role::Admin),
+/// Pages that can be searched for.
+const PAGES: [(Route, Glyph, Role); 10] = [
+    (Route::Overview, Glyph::Overview, Role::Viewer),
+    (Route::Changes, Glyph::Change, Role::Operator),
+    (Route::Inventory, Glyph::Inventory, Role::Operator),
+    (Route::Compare, Glyph::Compare, Role::Operator),
+    (Route::Users, Glyph::Shield, Role::Admin),
+    (Route::EnrollmentKeys, Glyph::Shield, Role::Admin),
+    (Route::ApiTokens, Glyph::Shield, Role::Viewer),
+    (Route::DriftRules, Glyph::Shield, Role::Operator),
+    (Route::Audit, Glyph::Shield, Role::Admin),
+    (Route::System, Glyph::Shield, Role::Admin),
 ];
 
 impl Section {
     fn holds(&self, route: &Route) -> bool {
         match self.route {
             Route::Overview => matches!(route, Route::Overview | Route::Host { .. }),
+            Route::Inventory => matches!(route, Route::Inventory | Route::Compare),
             Route::Users => matches!(
                 route,
                 Route::Users
                     | Route::EnrollmentKeys
+                    | Route::DriftRules
                     | Route::Audit
                     | Route::System
                     | Route::ApiTokens
@@ -192,19 +211,16 @@ fn Search(props: &SearchProps) -> Html {
     let hosts = use_polled((), None, |api, ()| {
         api.all(|cursor| operations::list_hosts().limit(PAGE_ITEMS).cursor(cursor))
     });
-    let page = |route: &Route, glyph| Place {
-        name: route.title().into(),
-        kind: "Page".into(),
-        glyph,
-        route: route.clone(),
-    };
-    let mut places = vec![page(&Route::Overview, Glyph::Overview)];
-    places.extend(
-        PAGES
-            .iter()
-            .filter(|(_, least_role)| *least_role <= role)
-            .map(|(route, _)| page(route, Glyph::Shield)),
-    );
+    let mut places: Vec<Place> = PAGES
+        .iter()
+        .filter(|(.., least_role)| *least_role <= role)
+        .map(|(route, glyph, _)| Place {
+            name: route.title().into(),
+            kind: "Page".into(),
+            glyph: *glyph,
+            route: route.clone(),
+        })
+        .collect();
     places.extend(
         hosts
             .data()

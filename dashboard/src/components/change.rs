@@ -69,6 +69,12 @@ pub fn disposition(disposition: Disposition) -> Html {
     html! { <span {class} {title}>{ disposition.to_string() }</span> }
 }
 
+/// What happened to the item, as a sign.
+pub fn change_sign(change: &Change) -> Html {
+    let (sign, word) = kind(change.kind);
+    html! { <span class="change-sign" title={word} aria-hidden="true">{ sign }</span> }
+}
+
 /// A change as a line of a list.
 pub fn change_line(change: &Change) -> Html {
     html! { <li class={classes!("change", format!("change-{}", kind(change.kind).1))}>{ change_parts(change, true) }</li> }
@@ -78,7 +84,7 @@ pub fn change_line(change: &Change) -> Html {
 pub fn change_parts(change: &Change, with_disposition: bool) -> Html {
     html! {
         <>
-            <span class="change-sign" title={kind(change.kind).1} aria-hidden="true">{ kind(change.kind).0 }</span>
+            { change_sign(change) }
             { item_name(&change.section, &change.key) }
             { values(change) }
             { direction(change) }

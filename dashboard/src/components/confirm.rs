@@ -12,7 +12,8 @@ pub struct ConfirmProps {
     pub title: AttrValue,
     /// What will be gone.
     pub warning: AttrValue,
-    /// What must be typed.
+    /// What must be typed; nothing where little is lost.
+    #[prop_or_default]
     pub name: AttrValue,
     /// What the button says.
     pub action: AttrValue,
@@ -40,7 +41,9 @@ pub fn Confirm(props: &ConfirmProps) -> Html {
             <Form on_submit={props.on_confirm.clone()} action={props.action.clone()} busy={props.busy} error={props.error.clone()}
                 on_cancel={Some(props.on_close.clone())} disabled={!matches} dangerous={true}>
                 <p>{ &props.warning }</p>
-                <TextField id="confirm-name" label={format!("Type {} to confirm", props.name)} value={(*typed).clone()} {on_input} autofocus={true} />
+                if !props.name.is_empty() {
+                    <TextField id="confirm-name" label={format!("Type {} to confirm", props.name)} value={(*typed).clone()} {on_input} autofocus={true} />
+                }
             </Form>
         </Dialog>
     }

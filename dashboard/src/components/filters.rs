@@ -63,6 +63,20 @@ impl Filter {
     }
 }
 
+/// The labels that are typed, `name=value` and separated by commas; what is not whole yet is left out.
+pub fn labels(text: Option<&str>) -> Vec<String> {
+    text.unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|label| {
+            label
+                .split_once('=')
+                .is_some_and(|(name, _)| !name.is_empty())
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
 #[derive(PartialEq, Properties)]
 pub struct FiltersProps {
     /// The address.

@@ -19,7 +19,6 @@ pub mod palette;
 pub mod rail;
 pub mod range_picker;
 pub mod secret;
-pub mod snapshot_picker;
 pub mod sparkline;
 pub mod status;
 pub mod time;

@@ -9,10 +9,11 @@ use crate::components::icon::{Glyph, icon};
 use crate::route::Route;
 
 /// The pages in the order of their tabs.
-const TABS: [Route; 5] = [
+const TABS: [Route; 6] = [
     Route::Users,
     Route::EnrollmentKeys,
     Route::ApiTokens,
+    Route::DriftRules,
     Route::Audit,
     Route::System,
 ];

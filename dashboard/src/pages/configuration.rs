@@ -5,6 +5,7 @@ use infra_watch_client::types::{Host, SectionFreshness};
 use uuid::Uuid;
 use yew::prelude::*;
 
+use super::snapshots::Snapshots;
 use crate::change::value;
 use crate::components::change::item_name;
 use crate::components::empty::Empty;
@@ -13,12 +14,10 @@ use crate::components::fold::Fold;
 use crate::components::go::{Address, Go};
 use crate::components::icon::{Glyph, icon};
 use crate::components::secret::Copy;
-use crate::components::snapshot_picker::SnapshotPicker;
 use crate::components::time::Time;
 use crate::configuration::{Item, Side, Which, items, search};
 use crate::format;
 use crate::hooks::capped::use_capped;
-use crate::hooks::paged::use_paged;
 use crate::hooks::polled::use_polled;
 use crate::hooks::query::{Query, use_query};
 use crate::loaded::Shared;
@@ -26,8 +25,6 @@ use crate::route::Route;
 
 /// How often the configuration that is in force is asked for.
 const SNAPSHOT_SECONDS: u32 = 60;
-/// Snapshots in the choice until more are asked for.
-const SNAPSHOTS: u64 = 50;
 
 /// A configuration, its items in order.
 struct Looked {
@@ -72,11 +69,6 @@ fn Browse(props: &BrowseProps) -> Html {
     let host_id = props.host_id;
     let query = use_query();
     let which = Which::parse(query.get("snapshot").unwrap_or_default());
-    let snapshots = use_paged(host_id, None, |host_id, cursor| {
-        operations::list_snapshots(*host_id)
-            .limit(SNAPSHOTS)
-            .cursor(cursor)
-    });
     let every = (which == Which::Latest).then_some(SNAPSHOT_SECONDS);
     let snapshot = use_polled((host_id, which.clone()), every, |api, (host_id, which)| {
         let asked = match &which {
@@ -114,8 +106,7 @@ fn Browse(props: &BrowseProps) -> Html {
         <section aria-label="Configuration">
             <div class="filters-row">
                 <Filters query={query.clone()} fields={vec![Filter::text("q", "Search", "Key or value")]}>
-                    <SnapshotPicker label="Which" snapshots={snapshots.list.data().cloned()} which={which.clone()} {on_change} />
-                    { snapshots.more() }
+                    <Snapshots {host_id} which={which.clone()} {on_change} />
                 </Filters>
                 <div class="row-actions">
                     if which != Which::Latest { { compare(Which::Latest, "Compare with now") } }

@@ -146,7 +146,7 @@ fn state_line(host: &Host, state: Option<&HostDriftState>) -> Html {
     let about = match state.state {
         DriftState::Unknown => unknown(host, state),
         DriftState::Drifted => html! {
-            <>{ format!("{} from the baseline since ", differ(state.drifted)) }<Time at={state.since} />{ marked(state) }{ "." }</>
+            <>{ format!("{} from the baseline{}; the first left it ", differ(state.drifted), marked(state)) }<Time at={state.since} />{ "." }</>
         },
         DriftState::AtBaseline => html! {
             <>{ "The configuration read " }<Time at={state.snapshot_at} />{ " is as it was approved " }<Time at={state.baseline_at} />{ marked(state) }{ "." }</>

@@ -68,18 +68,13 @@ fn One(props: &OneProps) -> Html {
             })
         },
     );
-    let all = Address::new(
-        Route::Host {
-            host_id: props.host_id,
-        },
-        [("tab", "changes".to_owned())],
-    );
+    let all = host_changes(props.host_id);
     html! {
         <section aria-label="A change">
             <div class="filters-row"><Go to={all} class="button">{ "Show all changes" }</Go></div>
             { found.show(skeleton, |found| html! {
                 <article class="card change-set" data-change={found.0.head.change_set_id.to_string()}>
-                    { head(&found.0.head, false) }
+                    { head(&found.0.head, false, false) }
                     { effects(&found.1) }
                     <ChangeList changes={found.0.changes.clone()} />
                 </article>
@@ -130,17 +125,16 @@ fn Timeline(props: &TimelineProps) -> Html {
         ),
     ];
     let kind = text("kind");
+    let known = use_sets(sets.list.data());
     html! {
         <section aria-label="Changes">
             <div class="filters-row"><Filters query={query.clone()} {fields}>{ for span.map(|span| html! { <Span {span} query={query.clone()} /> }) }</Filters></div>
-            { sets.list.show(skeleton, |pages| {
-                let is_shown = |place: &usize| of_kind(&pages.items[*place], kind.as_deref()).next().is_some();
-                let shown: Vec<usize> = (0..pages.items.len()).filter(is_shown).collect();
+            { sets.list.show(skeleton, |_| {
+                let is_shown = |set: &&Shared<Set>| of_kind(&set.changes, kind.as_deref()).next().is_some();
+                let shown: Vec<_> = known.iter().filter(is_shown).collect();
                 html! {
                     <>
-                        { for shown.iter().map(|place| html! {
-                            <SetCard key={pages.items[*place].change_set_id.as_u128()} pages={pages.clone()} place={*place} kind={kind.clone()} />
-                        }) }
+                        { for shown.iter().map(|set| html! { <SetCard key={set.head.change_set_id.as_u128()} set={(*set).clone()} kind={kind.clone()} /> }) }
                         if shown.is_empty() { <div class="card"><Empty glyph={Glyph::Change} title={nothing(query)} /></div> }
                     </>
                 }
@@ -165,10 +159,21 @@ fn span(query: &Query) -> Option<(i64, i64)> {
     Some((seconds("from")?, seconds("to")?))
 }
 
-fn of_kind<'a>(set: &'a ChangeSet, kind: Option<&'a str>) -> impl Iterator<Item = &'a Change> {
-    set.items
+fn of_kind<'a>(changes: &'a [Change], kind: Option<&'a str>) -> impl Iterator<Item = &'a Change> {
+    changes
         .iter()
         .filter(move |change| kind.is_none_or(|kind| change.kind.to_string() == kind))
+}
+
+/// The sets on some pages; they stay the same until the pages change.
+#[hook]
+fn use_sets(pages: Option<&Shared<Pages<ChangeSet>>>) -> std::rc::Rc<Vec<Shared<Set>>> {
+    use_memo(pages.cloned(), |pages| {
+        let items = pages.iter().flat_map(|pages| pages.items.iter());
+        items
+            .map(|set| Shared::new(Set::from(set.clone())))
+            .collect()
+    })
 }
 
 #[derive(PartialEq, Properties)]
@@ -188,34 +193,46 @@ fn Span(props: &SpanProps) -> Html {
 }
 
 #[derive(PartialEq, Properties)]
-struct SetCardProps {
-    pages: Shared<Pages<ChangeSet>>,
-    place: usize,
-    kind: Option<String>,
+pub struct SetCardProps {
+    /// What changed.
+    pub set: Shared<Set>,
+    /// Only changes of this kind.
+    #[prop_or_default]
+    pub kind: Option<String>,
+    /// Whether the host is said.
+    #[prop_or_default]
+    pub with_host: bool,
 }
 
 /// A change set.
 #[component]
-fn SetCard(props: &SetCardProps) -> Html {
-    let set = &props.pages.items[props.place];
-    let key = (props.pages.clone(), props.place, props.kind.clone());
-    let changes = use_memo(key, |(pages, place, kind)| {
-        let changes = of_kind(&pages.items[*place], kind.as_deref());
-        Shared::new(changes.cloned().collect::<Vec<_>>())
-    });
-    let (host_id, change_set_id) = (set.host_id, set.change_set_id);
+pub fn SetCard(props: &SetCardProps) -> Html {
+    let set = &props.set;
+    let changes = use_memo(
+        (set.clone(), props.kind.clone()),
+        |(set, kind)| match kind {
+            Some(kind) => Shared::new(of_kind(&set.changes, Some(kind)).cloned().collect()),
+            None => set.changes.clone(),
+        },
+    );
+    let (host_id, change_set_id) = (set.head.host_id, set.head.change_set_id);
     let view = Callback::from(move |()| html! { <Effects {host_id} {change_set_id} /> });
     html! {
-        <article class="card change-set" data-change={set.change_set_id.to_string()}>
-            { head(set, true) }
+        <article class="card change-set" data-change={change_set_id.to_string()}>
+            { head(&set.head, props.with_host, true) }
             <ChangeList changes={(*changes).clone()} />
             <Fold title={html! { <span>{ "What it did to the load" }</span> }} {view} class="effects-fold" />
         </article>
     }
 }
 
+/// All changes of a host.
+fn host_changes(host_id: Uuid) -> Address {
+    Address::new(Route::Host { host_id }, [("tab", "changes".to_owned())])
+}
+
 /// When, what, and the way to the diff.
-fn head(set: &ChangeSet, with_link: bool) -> Html {
+fn head(set: &ChangeSet, with_host: bool, with_link: bool) -> Html {
     let side = |id| {
         Side {
             host_id: set.host_id,
@@ -242,7 +259,7 @@ fn head(set: &ChangeSet, with_link: bool) -> Html {
     html! {
         <header class="change-head">
             <div>
-                <h3>{ &set.summary }</h3>
+                <h3>if with_host { <Go to={host_changes(set.host_id)} class="host-link">{ &set.host_name }</Go>{ ": " } }{ &set.summary }</h3>
                 <p class="muted">
                     <Time at={Some(set.detected_at)} exact={true} />
                     if with_link { { " · " }<Go to={own}>{ "link" }</Go> }

@@ -38,6 +38,8 @@ pub struct MetricsProps {
 pub fn Metrics(props: &MetricsProps) -> Html {
     let query = use_query();
     let range = Range::parse(query.get("range"), query.get("from"), query.get("to"));
+    // Those with tabs have read the word there.
+    let has_tabs = use_role() >= Role::Operator;
     let before_zoom = use_mut_ref(|| None::<Range>);
     let series = use_polled(props.host_id, Some(SERIES_SECONDS), |api, host_id| {
         let series = api.all(move |cursor| {
@@ -68,7 +70,7 @@ pub fn Metrics(props: &MetricsProps) -> Html {
     });
     html! {
         <section class="metrics" aria-label="Metrics">
-            <div class="metrics-head"><h2>{ "Metrics" }</h2><RangePicker {range} on_change={change} /></div>
+            <div class="metrics-head"><h2 class={if has_tabs { "visually-hidden" } else { "" }}>{ "Metrics" }</h2><RangePicker {range} on_change={change} /></div>
             { series.show(skeleton, |metrics| if metrics.is_empty() {
                 html! { <Empty glyph={Glyph::Table} title="Nothing has been measured yet." /> }
             } else {

@@ -5,8 +5,7 @@ use infra_watch_client::types::{Host, Role, SetAsideMachine};
 use yew::prelude::*;
 
 use crate::api::use_role;
-use crate::components::dialog::Dialog;
-use crate::components::form::Form;
+use crate::components::confirm::Confirm;
 use crate::components::icon::{Glyph, icon};
 use crate::components::time::Time;
 use crate::format;
@@ -113,7 +112,7 @@ fn Decide(props: &DecideProps) -> Html {
             "It is taken off this list, and still not let in: if it reports again with the same identity, it is back here.",
         )
     };
-    let on_submit = {
+    let on_confirm = {
         let submit = submit.clone();
         let (host_id, id, accept) = (props.host.host_id, machine.set_aside_id, props.accept);
         let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
@@ -131,10 +130,6 @@ fn Decide(props: &DecideProps) -> Html {
         })
     };
     html! {
-        <Dialog {title} on_close={props.on_close.clone()}>
-            <Form {on_submit} {action} busy={submit.is_busy()} dangerous={props.accept} error={submit.whole(&[])} on_cancel={Some(props.on_close.clone())}>
-                <p>{ words }</p>
-            </Form>
-        </Dialog>
+        <Confirm {title} warning={words} {action} busy={submit.is_busy()} error={submit.whole(&[])} {on_confirm} on_close={props.on_close.clone()} />
     }
 }

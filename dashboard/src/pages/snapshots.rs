@@ -1,34 +1,40 @@
 //! Which of a host's configurations: now, the baseline, a snapshot, or a moment.
 
-use infra_watch_client::types::SnapshotSummary;
+use infra_watch_client::operations;
+use uuid::Uuid;
 use web_sys::{HtmlInputElement, HtmlSelectElement};
 use yew::prelude::*;
 
 use crate::configuration::Which;
 use crate::hooks::clock::{use_now, zone};
+use crate::hooks::paged::use_paged;
 use crate::range;
 
+/// Snapshots in the choice until more are asked for.
+const SNAPSHOTS: u64 = 50;
+
 #[derive(PartialEq, Properties)]
-pub struct SnapshotPickerProps {
-    /// What it is called.
-    pub label: AttrValue,
-    /// The snapshots that are known, newest first; `None` while they are not.
-    pub snapshots: Option<crate::loaded::Shared<crate::api::Pages<SnapshotSummary>>>,
+pub struct SnapshotsProps {
+    /// The host.
+    pub host_id: Uuid,
     /// What holds.
     pub which: Which,
     /// Another was chosen.
     pub on_change: Callback<Which>,
 }
 
-/// A choice, and a field for the moment when one is wanted.
+/// The choice, a field for the moment when one is wanted, and the way to older snapshots.
 #[component]
-pub fn SnapshotPicker(props: &SnapshotPickerProps) -> Html {
+pub fn Snapshots(props: &SnapshotsProps) -> Html {
     let now = use_now();
     let zone = zone(now);
-    let snapshots = props
-        .snapshots
-        .as_ref()
-        .map_or(&[][..], |snapshots| snapshots.items.as_slice());
+    let list = use_paged(props.host_id, None, |host_id, cursor| {
+        operations::list_snapshots(*host_id)
+            .limit(SNAPSHOTS)
+            .cursor(cursor)
+    });
+    let snapshots = list.list.data();
+    let snapshots = snapshots.map_or(&[][..], |snapshots| snapshots.items.as_slice());
     let held = match props.which {
         Which::At(_) => "at".to_owned(),
         _ => props.which.text(),
@@ -61,7 +67,7 @@ pub fn SnapshotPicker(props: &SnapshotPickerProps) -> Html {
     html! {
         <>
             <label class="filter-field">
-                <span>{ &props.label }</span>
+                <span>{ "Which" }</span>
                 <select data-picker="snapshot" {onchange}>
                     { option("latest".to_owned(), "Now".to_owned()) }
                     { option("baseline".to_owned(), "Approved baseline".to_owned()) }
@@ -87,6 +93,7 @@ pub fn SnapshotPicker(props: &SnapshotPickerProps) -> Html {
                     <input type="datetime-local" value={range::to_field(seconds, zone)} onchange={on_moment} />
                 </label>
             }
+            { list.more() }
         </>
     }
 }
