@@ -44,6 +44,8 @@ test_tools() {
     if lacks chromium; then packages+=(chromium); fi
     if lacks chromedriver; then packages+=(chromium-driver); fi
     if lacks python3 || ! python3 -c 'import ensurepip' 2>/dev/null; then packages+=(python3-venv); fi
+    # A real database of rpm is built for the agent's tests.
+    if lacks rpmbuild; then packages+=(rpm); fi
     if ((${#packages[@]} == 0)); then return; fi
     if [[ $(id -u) != 0 ]] || lacks apt-get; then
         printf 'missing for the tests: %s\n    install with: sudo apt-get install %s\n' "${packages[*]}" "${packages[*]}" >&2

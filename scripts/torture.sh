@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 step=scripts/step.sh
-export CRASH_ROUNDS=${CRASH_ROUNDS:-1000} POWER_CUTS=${POWER_CUTS:-10000}
+export CRASH_ROUNDS=${CRASH_ROUNDS:-1000} POWER_CUTS=${POWER_CUTS:-10000} SNAPSHOT_HOSTS=${SNAPSHOT_HOSTS:-100}
 
 $step "build" cargo build --locked --package infra-watch --tests --bins
 if command -v cargo-nextest >/dev/null; then
@@ -12,4 +12,4 @@ else
     run=(cargo test)
 fi
 $step "torture" "${run[@]}" --locked --package infra-watch \
-    --test crash --test power_cut --test full_disk --test clock
+    --test crash --test power_cut --test full_disk --test clock --test snapshot_size

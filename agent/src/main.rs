@@ -22,10 +22,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use config::{LogFormat, LogLevel, Settings};
-use facts::Host;
+use facts::{Facts, Host};
 use measure::{Measurement, Meter};
 use push::{Daemon, FIRST_MEASURE};
-use report::Sender;
+use report::{Mention, Sender};
 use state::StateDir;
 
 /// The system that is measured.
@@ -49,8 +49,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Measure at every interval and send to the backend, until SIGTERM or SIGINT
+    #[command(after_help = "\
+Beside measurements, snapshots of the configuration are sent: installed packages, the operating system,
+the names of environment variables (of this process, /etc/environment and /etc/default) with a keyed
+hash of each value, and what --files, --files-text and --services add. To see all of it:
+infra-watch-agent report --pretty")]
     Run(RunArgs),
-    /// Measure once, over one second, and print the report as JSON
+    /// Measure once, over one second, and print the report as JSON: exactly what leaves this host
     Report(ReportArgs),
 }
 
@@ -74,6 +79,21 @@ struct ReportArgs {
     /// Directory with this host's identity, made if absent [default: as for run]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Hash of a snapshot: one with this hash is not printed again
+    #[arg(long, value_name = "HASH")]
+    known_snapshot: Option<String>,
+    /// As for run: variables whose values are printed in plain
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
+    environment_allow: Option<Vec<String>>,
+    /// As for run: files that are watched
+    #[arg(long, value_name = "GLOB", num_args = 1.., value_delimiter = ',')]
+    files: Option<Vec<String>>,
+    /// As for run: files that are watched with their text
+    #[arg(long, value_name = "GLOB", num_args = 1.., value_delimiter = ',')]
+    files_text: Option<Vec<String>>,
+    /// As for run: systemd's services too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    services: Option<bool>,
 }
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -98,6 +118,10 @@ fn start(cli: Cli) -> Outcome {
         Command::Report(args) => {
             let flags = Settings {
                 state_dir: args.state_dir.clone(),
+                environment_allow: args.environment_allow.clone(),
+                files: args.files.clone(),
+                files_text: args.files_text.clone(),
+                services: args.services,
                 ..Settings::default()
             };
             (flags, args.config.as_deref())
@@ -110,15 +134,40 @@ fn start(cli: Cli) -> Outcome {
     );
     let is_root = rustix::process::geteuid().is_root();
     let state = StateDir::open(&settings.state_dir(is_root, &environment)?)?;
-    // One thread, and one more for a moment when a name is looked up: small in memory.
+    // One thread; for a moment one more when a name is looked up, and one when a snapshot is taken: small in memory.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(1)
+        .max_blocking_threads(2)
         .build()?;
     match cli.command {
-        Command::Run(_) => runtime.block_on(run(&settings, state)),
-        Command::Report(args) => runtime.block_on(report(&settings, &state, args.pretty)),
+        Command::Run(_) => {
+            let outcome = runtime.block_on(run(&settings, state));
+            // A snapshot that is being taken keeps nobody waiting.
+            runtime.shutdown_background();
+            outcome
+        }
+        Command::Report(args) => {
+            let known = args.known_snapshot.as_deref();
+            runtime.block_on(report(&settings, &state, args.pretty, known))
+        }
     }
+}
+
+/// What takes snapshots, with the key of this host. Without a key values cannot be hashed, and only names are told.
+fn facts(settings: &Settings, state: &StateDir) -> Result<Facts, Box<dyn Error>> {
+    let key = state.environment_key().inspect_err(|error| {
+        tracing::warn!(
+            error = chain(error),
+            "only the names of environment variables are sent"
+        );
+    });
+    Ok(Facts::new(
+        Path::new(ROOT),
+        state.path(),
+        settings.watched_environment(key.ok()),
+        settings.files()?,
+        settings.services(),
+    ))
 }
 
 async fn run(settings: &Settings, state: StateDir) -> Outcome {
@@ -126,6 +175,7 @@ async fn run(settings: &Settings, state: StateDir) -> Outcome {
     let enrollment_key = settings.enrollment_key()?;
     let sender = sender(settings, &state)?;
     let spool_limits = settings.spool_limits()?;
+    let facts = facts(settings, &state)?;
     let _lock = state.lock()?;
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate())?,
@@ -159,12 +209,25 @@ async fn run(settings: &Settings, state: StateDir) -> Outcome {
         enrollment_key,
         state,
         spool_limits,
+        facts,
     };
     Ok(daemon.run(shutdown).await?)
 }
 
-async fn report(settings: &Settings, state: &StateDir, pretty: bool) -> Outcome {
+async fn report(
+    settings: &Settings,
+    state: &StateDir,
+    pretty: bool,
+    known_snapshot: Option<&str>,
+) -> Outcome {
     let sender = sender(settings, state)?;
+    // Before measuring: what it costs is no load of the host's.
+    let snapshot = facts(settings, state)?.take(clock::unix_seconds());
+    let mention = if known_snapshot == Some(snapshot.hash.as_str()) {
+        Mention::Hash(&snapshot.hash)
+    } else {
+        Mention::Whole(&snapshot)
+    };
     let mut meter = Meter::new(Path::new(ROOT));
     meter.measure(Instant::now());
     tokio::time::sleep(FIRST_MEASURE).await;
@@ -173,7 +236,10 @@ async fn report(settings: &Settings, state: &StateDir, pretty: bool) -> Outcome 
         at,
         samples: meter.measure(Instant::now()),
     };
-    let report = sender.report(&[point], Some(&Host::read(Path::new(ROOT))), at)?;
+    let host = Host::read(Path::new(ROOT));
+    let report = sender.report(&[point], Some(&host), mention, at)?;
+    // By way of a value, in which keys are sorted: for people, and so that equal reports are equal.
+    let report = serde_json::to_value(&report)?;
     let mut text = if pretty {
         serde_json::to_string_pretty(&report)?
     } else {

@@ -1,7 +1,7 @@
 //! Builds the Report that every way of running sends.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::num::{NonZeroU32, NonZeroU64};
 
 use chrono::DateTime;
@@ -9,7 +9,7 @@ use infra_watch_client::types;
 use infra_watch_client::types::error::ConversionError;
 use uuid::Uuid;
 
-use crate::facts::Host;
+use crate::facts::{Host, Snapshot};
 use crate::measure::{Measurement, Sample};
 
 /// The agent's version, in each report.
@@ -26,12 +26,24 @@ pub struct Sender {
     pub snapshot_interval_seconds: NonZeroU32,
 }
 
+/// What a report says of the snapshot.
+#[derive(Clone, Copy, Debug)]
+pub enum Mention<'a> {
+    /// Nothing.
+    Nothing,
+    /// Its hash.
+    Hash(&'a str),
+    /// All of it.
+    Whole(&'a Snapshot),
+}
+
 impl Sender {
     /// The report of these points, sent at `now` (Unix seconds). An error says which text the contract refuses.
     pub fn report(
         &self,
         points: &[Measurement],
         host: Option<&Host>,
+        mention: Mention<'_>,
         now: i64,
     ) -> Result<types::Report, ConversionError> {
         let (series, points) = columns(points)?;
@@ -44,8 +56,15 @@ impl Sender {
             host: host.map(|host| self.host_facts(host)).transpose()?,
             series,
             points,
-            snapshot_hash: None,
-            snapshot: None,
+            snapshot_hash: match mention {
+                Mention::Nothing => None,
+                Mention::Hash(hash) => Some(hash.to_owned()),
+                Mention::Whole(snapshot) => Some(snapshot.hash.clone()),
+            },
+            snapshot: match mention {
+                Mention::Whole(snapshot) => Some(snapshot_of(snapshot)?),
+                _ => None,
+            },
         })
     }
 
@@ -79,6 +98,29 @@ impl Sender {
             memory_bytes: i64::try_from(host.memory_bytes).unwrap_or(i64::MAX),
         })
     }
+}
+
+fn snapshot_of(snapshot: &Snapshot) -> Result<types::Snapshot, ConversionError> {
+    let mut sections = HashMap::with_capacity(snapshot.sections.len());
+    for (name, section) in &snapshot.sections {
+        let values = section
+            .iter()
+            .map(|(key, value)| Ok((key.clone(), value.as_str().try_into()?)));
+        let values: Result<_, ConversionError> = values.collect();
+        sections.insert(name.clone(), values?);
+    }
+    let failed = snapshot.failed.iter().map(|(section, error)| {
+        Ok(types::FailedSection {
+            section: section.as_str().try_into()?,
+            error: error.as_str().try_into()?,
+        })
+    });
+    let failed: Result<Vec<_>, ConversionError> = failed.collect();
+    Ok(types::Snapshot {
+        taken_at: DateTime::from_timestamp(snapshot.taken_at, 0).unwrap_or_default(),
+        sections,
+        failed_sections: Some(failed?).filter(|failed| !failed.is_empty()),
+    })
 }
 
 /// All series of the points, in the order in which they first appear, and each point's value for each of them.
@@ -160,7 +202,9 @@ mod tests {
             interval_seconds: NonZeroU32::MIN,
             snapshot_interval_seconds: NonZeroU32::MIN,
         };
-        let report = serde_json::to_value(sender.report(&points, None, 7).unwrap()).unwrap();
+        let report =
+            serde_json::to_value(sender.report(&points, None, Mention::Nothing, 7).unwrap())
+                .unwrap();
         assert_eq!(
             report["series"],
             serde_json::json!([
@@ -179,6 +223,12 @@ mod tests {
         );
         assert_eq!(report["sent_at"], "1970-01-01T00:00:07Z");
         assert!(report.get("host").is_none() && report.get("snapshot").is_none());
-        assert!(sender.report(&[], None, 7).unwrap().series.is_empty());
+        assert!(
+            sender
+                .report(&[], None, Mention::Nothing, 7)
+                .unwrap()
+                .series
+                .is_empty()
+        );
     }
 }

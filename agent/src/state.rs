@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::facts::{KEY_BYTES, Key};
 use crate::files;
 
 const INSTALL_ID: &str = "install-id";
 const TOKEN: &str = "token.json";
 const LOCK: &str = "lock";
+const ENVIRONMENT_KEY: &str = "environment-key";
 
 /// Why the state directory cannot be used.
 #[derive(Debug, Error)]
@@ -29,6 +31,12 @@ pub enum StateError {
     #[error("another agent uses the state directory {}", path.display())]
     Locked {
         /// The directory.
+        path: PathBuf,
+    },
+    /// The key was changed by somebody else.
+    #[error("{} is no key; remove it to have another made, with which all hashed values change", path.display())]
+    EnvironmentKey {
+        /// The file.
         path: PathBuf,
     },
     /// The identity was changed by somebody else.
@@ -119,6 +127,23 @@ impl StateDir {
             .map_err(|_| StateError::InstallId { path })
     }
 
+    /// The key under which values of the environment are hashed: random, made once, never sent.
+    pub fn environment_key(&self) -> Result<Key, StateError> {
+        let path = self.path.join(ENVIRONMENT_KEY);
+        if !path.exists() {
+            let mut bytes = [0; KEY_BYTES];
+            getrandom::fill(&mut bytes)
+                .map_err(|error| io::Error::other(error.to_string()))
+                .and_then(|()| files::write_once(&self.path, ENVIRONMENT_KEY, &bytes))
+                .map_err(|source| io_error(&path, source))?;
+        }
+        let bytes = fs::read(&path).map_err(|source| io_error(&path, source))?;
+        let bytes = bytes
+            .try_into()
+            .map_err(|_| StateError::EnvironmentKey { path })?;
+        Ok(Key::from_bytes(bytes))
+    }
+
     /// The token for `server`, if there is one. A file that cannot be understood is as good as none.
     pub fn token(&self, server: &str) -> Option<Token> {
         let text = fs::read(self.path.join(TOKEN)).ok()?;
@@ -179,6 +204,28 @@ mod tests {
             state.install_id(),
             Err(StateError::InstallId { .. })
         ));
+    }
+
+    #[test]
+    fn the_key_of_the_environment_is_made_once() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let root = tempfile::tempdir().unwrap();
+        let state = StateDir::open(root.path()).unwrap();
+        let tag = |state: &StateDir| state.environment_key().unwrap().tag("A", "x");
+        let first = tag(&state);
+        assert_eq!(tag(&StateDir::open(root.path()).unwrap()), first);
+        let path = root.path().join(ENVIRONMENT_KEY);
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(
+            (metadata.permissions().mode() & 0o777, metadata.len()),
+            (0o600, 32)
+        );
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(tag(&StateDir::open(other.path()).unwrap()), first);
+        fs::write(&path, "short").unwrap();
+        let error = state.environment_key().unwrap_err();
+        assert!(matches!(error, StateError::EnvironmentKey { .. }));
     }
 
     #[test]

@@ -79,6 +79,72 @@ fn one_report_of_this_machine() {
 }
 
 #[test]
+fn the_snapshot_of_this_machine() {
+    let state = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str], secret: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_infra-watch-agent"))
+            .arg("report")
+            .args(arguments)
+            .env_clear()
+            .env("INFRA_WATCH_AGENT_STATE_DIR", state.path())
+            .env("INFRA_WATCH_AGENT_FILES", "/etc/passwd,/etc/group")
+            .env("PATH", "/usr/bin:/bin")
+            .env("DB_PASSWORD", secret)
+            .env("APP_MODE", "fast")
+            .env("APP_SECRET", secret)
+            // Differs with each start: never compared.
+            .env("INVOCATION_ID", secret)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!text.contains(secret), "{text}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let report: Report = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{said}"));
+        report
+    };
+    let first = run(&[], "hunter2");
+    let snapshot = first.snapshot.unwrap();
+    assert!(snapshot.failed_sections.is_none(), "{snapshot:?}");
+    let value = |section: &str, key: &str| snapshot.sections[section][key].as_str().to_owned();
+    assert_eq!(value("environment", "PATH"), "/usr/bin:/bin");
+    for name in ["APP_MODE", "APP_SECRET", "DB_PASSWORD"] {
+        assert!(value("environment", name).starts_with("hmac:"), "{name}");
+    }
+    assert!(!snapshot.sections["environment"].contains_key("INVOCATION_ID"));
+    assert!(!value("os", "kernel").is_empty());
+    assert!(value("files", "/etc/passwd").starts_with("sha256:"));
+
+    // The next run, another process, finds the same; a known snapshot is not said again.
+    let hash = first.snapshot_hash.unwrap();
+    let again = run(&["--known-snapshot", &hash], "hunter2");
+    assert_eq!(again.snapshot_hash.unwrap(), hash);
+    assert!(again.snapshot.is_none());
+
+    let changed = run(
+        &[
+            "--known-snapshot",
+            &hash,
+            "--environment-allow",
+            "APP_*",
+            "--files",
+            "/etc/group",
+        ],
+        "hunter3",
+    );
+    let after = changed.snapshot.unwrap();
+    let environment = &after.sections["environment"];
+    assert_eq!(environment["APP_MODE"].as_str(), "fast");
+    for name in ["APP_SECRET", "DB_PASSWORD"] {
+        let (before, after) = (value("environment", name), environment[name].as_str());
+        assert!(after.starts_with("hmac:") && after != before, "{name}");
+    }
+    assert_eq!(
+        after.sections["files"].keys().collect::<Vec<_>>(),
+        ["/etc/group"]
+    );
+}
+
+#[test]
 fn what_is_missing_is_said() {
     let state = tempfile::tempdir().unwrap();
     let check = |arguments: &[&str], expect: &str| {
@@ -109,6 +175,10 @@ fn what_is_missing_is_said() {
         "holds no certificates",
     );
     check(&["run", "--interval", "soon"], "not a duration");
+    check(
+        &["report", "--files", "etc/motd"],
+        "--files etc/motd: must be an absolute path",
+    );
     check(
         &["report", "--config", "/nowhere.toml"],
         "cannot read /nowhere.toml",

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use infra_watch::commands::{chain, health, serve, user};
+use infra_watch::commands::{chain, diff, health, serve, user};
 use infra_watch::config::{self, Command, CommandLine, ConfigCommand, ConfigError};
 
 /// Requests make many small things that live briefly and die on another thread.
@@ -17,26 +17,40 @@ async fn main() -> ExitCode {
     drop(rustls::crypto::ring::default_provider().install_default());
     let arguments = match config::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
+        Err(ConfigError::Arguments(error)) if error.use_stderr() && is_diff() => {
+            // The usual status for wrong arguments is 2, which here says that something was removed.
+            drop(error.print());
+            return ExitCode::from(diff::TROUBLE);
+        }
         Err(ConfigError::Arguments(error)) => error.exit(),
-        Err(error) => return fail(&chain(&error)),
+        Err(error) => return fail(&chain(&error), 1),
     };
+    let trouble = if is_diff() { diff::TROUBLE } else { 1 };
     match run(arguments).await {
-        Ok(output) => match std::io::stdout().write_all(output.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error.to_string()),
+        Ok((output, status)) => match std::io::stdout().write_all(output.as_bytes()) {
+            Ok(()) => ExitCode::from(status),
+            Err(error) => fail(&error.to_string(), trouble),
         },
-        Err(message) => fail(&message),
+        Err(message) => fail(&message, trouble),
     }
 }
 
-async fn run(arguments: CommandLine) -> Result<String, String> {
+fn is_diff() -> bool {
+    std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == "diff")
+}
+
+/// What to print, and the exit status.
+async fn run(arguments: CommandLine) -> Result<(String, u8), String> {
     let text = |error: &dyn Error| chain(error);
-    match arguments.command {
+    let output = match arguments.command {
         Command::Serve(settings) => serve::run(*settings)
             .await
             .map(|()| String::new())
             .map_err(|error| text(&error)),
         Command::Openapi => Ok(infra_watch::http::document()),
+        Command::Diff(arguments) => return diff::run(&arguments).map_err(|error| text(&error)),
         Command::User(arguments) => user::run(arguments).await.map_err(|error| text(&error)),
         Command::Health(arguments) => health::run(&arguments.server)
             .await
@@ -49,11 +63,12 @@ async fn run(arguments: CommandLine) -> Result<String, String> {
         } => config::check_file(&file)
             .map(|()| format!("{} is valid\n", file.display()))
             .map_err(|error| text(&error)),
-    }
+    };
+    output.map(|output| (output, 0))
 }
 
-fn fail(message: &str) -> ExitCode {
+fn fail(message: &str, status: u8) -> ExitCode {
     // With nowhere to write, the exit code has to do.
     drop(writeln!(std::io::stderr(), "infra-watch: {message}"));
-    ExitCode::FAILURE
+    ExitCode::from(status)
 }

@@ -132,3 +132,52 @@ async fn the_backlog_of_an_outage_arrives_once() {
         samples.len()
     );
 }
+
+/// How often the agent sent such a thing of its snapshot.
+fn sent(site: &Site, what: &str) -> usize {
+    site.read("agent.log")
+        .matches(&format!("snapshot=\"{what}\""))
+        .count()
+}
+
+#[tokio::test]
+async fn a_snapshot_goes_once_and_again_when_something_changes() {
+    let site = Site::new();
+    let backend = site.start(&[]).await;
+    let watched = site.directory.path().join("watched.conf");
+    std::fs::write(&watched, "mode = slow\n").unwrap();
+    let flags = [
+        "--snapshot-interval",
+        "1s",
+        "--files",
+        watched.to_str().unwrap(),
+    ];
+    let agent = site.start_agent_with("1s", &flags);
+    let admin = site.admin().await;
+    until("the backend has a snapshot", 60, || async {
+        host(&admin).await.snapshot_at
+    })
+    .await;
+    until("the agent knows it", 30, || async {
+        (sent(&site, "hash") >= 5).then_some(())
+    })
+    .await;
+    assert_eq!(sent(&site, "whole"), 1, "{}", site.read("agent.log"));
+
+    std::fs::write(&watched, "mode = fast\n").unwrap();
+    until("the change is sent", 30, || async {
+        (sent(&site, "whole") == 2).then_some(())
+    })
+    .await;
+
+    // After a restart the agent asks first, and nothing has changed.
+    agent.kill();
+    let before = sent(&site, "hash");
+    let agent = site.start_agent_with("1s", &flags);
+    until("the agent goes on", 60, || async {
+        (sent(&site, "hash") >= before + 5).then_some(())
+    })
+    .await;
+    assert_eq!(sent(&site, "whole"), 2, "{}", site.read("agent.log"));
+    drop((agent, backend));
+}

@@ -299,8 +299,10 @@ async fn a_newer_store_is_refused_and_left_untouched() {
         kv.write(batch).await.unwrap();
     }
     // The writer threads free the files a moment after the handle is gone.
-    while RedbKv::peek(directory.path(), Table::Meta, FORMAT_KEY).is_none() {
-        tokio::task::yield_now().await;
+    for name in ["state.redb", "series.redb"] {
+        while redb::ReadOnlyDatabase::open(directory.path().join(name)).is_err() {
+            tokio::task::yield_now().await;
+        }
     }
     let files = || {
         ["state.redb", "series.redb"]
@@ -416,4 +418,77 @@ async fn tls_is_served_and_a_new_certificate_is_taken_without_a_restart() {
         200
     );
     assert!(trusting(&first).get(&url).send().await.is_err());
+}
+
+#[test]
+fn two_snapshot_files_are_compared() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let sections = |openssl: &str, more: &str| {
+        format!(r#"{{"packages":{{"dpkg/openssl:amd64":"{openssl}"{more}}}}}"#)
+    };
+    let old = file("old", &sections("3.0.9", ""));
+    let check = |right: &str, expect: &str, status: i32| {
+        let right = file("new", right);
+        let output = run(&["diff", &old, &right], "");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expect);
+        assert_eq!(output.status.code(), Some(status), "{right}");
+    };
+    check(&sections("3.0.9", ""), "", 0);
+    let added = sections("3.0.9", r#","dpkg/vim:amd64":"9""#);
+    check(&added, "+ packages/dpkg/vim:amd64 9\n", 1);
+    check(
+        r#"{"packages":{}}"#,
+        "- packages/dpkg/openssl:amd64 3.0.9\n",
+        2,
+    );
+    let upgraded = "~ packages/dpkg/openssl:amd64 3.0.9 → 3.0.14 (upgrade)\n";
+    check(&sections("3.0.14", ""), upgraded, 4);
+    // A report and what the API gives are understood as well.
+    let report = format!(
+        r#"{{"report_id":"x","snapshot":{{"sections":{}}}}}"#,
+        sections("3.0.14", "")
+    );
+    check(&report, upgraded, 4);
+    let both = sections("3.0.14", r#","dpkg/vim:amd64":"9""#);
+    let kept = format!(r#"{{"snapshot_id":"x","sections":{both}}}"#);
+    check(
+        &kept,
+        &format!("{upgraded}+ packages/dpkg/vim:amd64 9\n"),
+        5,
+    );
+
+    // Hashes of two hosts say nothing about each other; those of one do.
+    let hashed = |host: &str, tag: &str| {
+        format!(r#"{{"host_id":"{host}","sections":{{"environment":{{"A":"hmac:{tag}"}}}}}}"#)
+    };
+    let one = file("one", &hashed("1", "aa"));
+    for (host, status) in [("1", 4), ("2", 0)] {
+        let other = file("other", &hashed(host, "bb"));
+        assert_eq!(run(&["diff", &one, &other], "").status.code(), Some(status));
+    }
+    let unified = run(&["diff", &old, "-", "--format", "unified"], &both);
+    let text = String::from_utf8(unified.stdout).unwrap();
+    assert!(
+        text.contains("-dpkg/openssl:amd64 = 3.0.9\n+dpkg/openssl:amd64 = 3.0.14\n"),
+        "{text}"
+    );
+    let listed = run(&["diff", &old, "-", "--format", "json"], &both);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed[0]["direction"], "upgrade");
+
+    // Whatever goes wrong is none of the bits.
+    let broken = file("broken", "{");
+    let other = file("list", "[1]");
+    for right in [broken.as_str(), &other, "/nowhere"] {
+        let output = run(&["diff", &old, right], "");
+        assert_eq!(output.status.code(), Some(8), "{right}");
+        assert!(!output.stderr.is_empty());
+    }
+    assert_eq!(run(&["diff", &old], "").status.code(), Some(8));
+    assert_eq!(run(&["diff", "--help"], "").status.code(), Some(0));
 }

@@ -5,6 +5,8 @@ mod support;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use infra_watch::domain::snapshot;
+use infra_watch::store::kv::{Batch, Class, Direction, Table};
+use infra_watch::store::migration;
 use infra_watch_client::types;
 use serde_json::{Value, json};
 use support::{Backend, Host, START, facts, report, status};
@@ -1046,7 +1048,7 @@ async fn what_is_old_goes_and_what_is_referred_to_stays() {
     assert_eq!(before["items"].as_array().unwrap().len(), 40);
     let documents = || async {
         let stats = backend.app.store.kv.stats().await.unwrap();
-        let table = infra_watch::store::kv::Table::Documents;
+        let table = Table::Documents;
         stats
             .iter()
             .find(|stats| stats.table == table)
@@ -1147,4 +1149,160 @@ async fn secrets_that_an_agent_should_not_have_sent_are_nowhere() {
             .any(|window| window == canary.as_bytes());
         assert!(!found, "{}", path.display());
     }
+}
+
+async fn keys_of(backend: &Backend, table: Table) -> Vec<Vec<u8>> {
+    let kv = &backend.app.store.kv;
+    let range = Vec::new()..vec![0xff; 65];
+    let found = kv.scan(table, range, 1000, Direction::Forward).await;
+    found.unwrap().into_iter().map(|(key, _)| key).collect()
+}
+
+#[tokio::test]
+async fn a_deleted_host_leaves_nothing() {
+    let backend = Backend::start().await;
+    let (host, other) = (backend.enroll("web-1").await, backend.enroll("web-2").await);
+    for host in [&host, &other] {
+        send(&backend, host, &debian()).await;
+        send(&backend, host, &upgraded()).await;
+    }
+    let before = get(&backend, &format!("/hosts/{}/changes", other.host_id)).await;
+    for host in [&host, &other] {
+        let tables = [
+            Table::Snapshots,
+            Table::Documents,
+            Table::ChangeSets,
+            Table::Baselines,
+            Table::Drift,
+        ];
+        for table in tables {
+            assert!(!keys_of(&backend, table).await.is_empty(), "{table:?}");
+        }
+        assert_eq!(
+            get(&backend, &format!("/hosts/{}/changes", other.host_id)).await,
+            before
+        );
+        let path = format!("/hosts/{}", host.host_id);
+        assert_eq!(
+            call(&backend, reqwest::Method::DELETE, &path, None).await.0,
+            204
+        );
+    }
+    for table in [
+        Table::Snapshots,
+        Table::ChangeSets,
+        Table::Baselines,
+        Table::Drift,
+    ] {
+        assert!(keys_of(&backend, table).await.is_empty(), "{table:?}");
+    }
+    // What hosts shared goes once two nights have seen that nothing needs it.
+    assert_eq!(keys_of(&backend, Table::Documents).await.len(), 1);
+    retention(&backend).await;
+    retention(&backend).await;
+    assert!(keys_of(&backend, Table::Documents).await.is_empty());
+    assert_eq!(get(&backend, "/changes").await["items"], json!([]));
+    assert_eq!(get(&backend, "/inventory").await["items"], json!([]));
+}
+
+#[tokio::test]
+async fn a_store_without_configurations_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = Backend::start_in(directory.path()).await;
+    let host = backend.enroll("web-1").await;
+    let kv = &backend.app.store.kv;
+    let key = host.host_id.as_bytes().to_vec();
+    let record = kv.get_many(Table::Hosts, vec![key.clone()]).await.unwrap();
+    let mut record: Value = serde_json::from_slice(&record[0].clone().unwrap()[2..]).unwrap();
+    let fields = record.as_object_mut().unwrap();
+    for new in ["baseline", "previous_boot_id", "set_aside"] {
+        fields.remove(new).unwrap();
+    }
+    let hash = snapshot::hash(&serde_json::from_value(debian()).unwrap());
+    let at = backend.now();
+    record["snapshot"] =
+        json!({ "snapshot_id": Uuid::now_v7(), "hash": hash, "taken_at": at, "confirmed_at": at });
+    let mut batch = Batch::new(Class::State);
+    let old = [
+        &1_u16.to_be_bytes()[..],
+        &serde_json::to_vec(&record).unwrap(),
+    ]
+    .concat();
+    batch.put(Table::Hosts, key, old.into());
+    batch.put(Table::Snapshots, vec![0, 0, 0, 1, 7], vec![1, 2, 3].into());
+    let format = migration::FORMAT_KEY.to_vec();
+    batch.put(Table::Meta, format, 2_u32.to_be_bytes().to_vec().into());
+    kv.write(batch).await.unwrap();
+    backend.stop().await;
+
+    let backend = Backend::start_in(directory.path()).await;
+    assert_eq!(
+        keys_of(&backend, Table::Snapshots).await,
+        Vec::<Vec<u8>>::new()
+    );
+    let agent = backend.with_token(&host.token);
+    let mut body = snapshot_report(backend.now(), &debian(), &[]);
+    body.as_object_mut().unwrap().remove("snapshot");
+    let body: types::Report = serde_json::from_value(body).unwrap();
+    let outcome = agent.submit_report().body(body).send().await.unwrap();
+    assert_eq!(outcome.snapshot, types::SnapshotOutcome::Wanted);
+    let host = Host { agent, ..host };
+    assert_eq!(
+        send(&backend, &host, &debian()).await,
+        types::SnapshotOutcome::Stored
+    );
+}
+
+#[tokio::test]
+async fn a_copy_that_enrols_does_not_shut_its_original_out() {
+    let backend = Backend::start().await;
+    let host = backend.enroll("web-1").await;
+    let admin = backend.client("admin").await;
+    let key = types::CreateEnrollmentKey::builder().name("k");
+    let key = admin
+        .create_enrollment_key()
+        .body(key)
+        .send()
+        .await
+        .unwrap();
+    let enroll = |machine: &'static str| {
+        let body = types::Enroll::builder()
+            .install_id(host.install_id)
+            .machine_id(machine)
+            .hostname("web-1")
+            .agent_version("0.1.0");
+        let client = backend.with_token(&key.key);
+        async move {
+            client
+                .enroll_agent()
+                .body(body)
+                .send()
+                .await
+                .unwrap()
+                .into_inner()
+        }
+    };
+    let report_as = |client: &infra_watch_client::Client, machine: &'static str| {
+        let mut body =
+            serde_json::to_value(report(&[(backend.now().timestamp(), Some(2.0))])).unwrap();
+        body["host"] = facts("web-1");
+        body["host"]["machine_id"] = json!(machine);
+        let body: types::Report = serde_json::from_value(body).unwrap();
+        let client = client.clone();
+        async move {
+            let sent = client.submit_report().body(body).send().await;
+            sent.map_or_else(status, |_| 202)
+        }
+    };
+    assert_eq!(report_as(&host.agent, "m").await, 202);
+    let copy = enroll("other").await;
+    assert_eq!(copy.host_id, host.host_id);
+    let copy = backend.with_token(&copy.token);
+    assert_eq!(report_as(&copy, "other").await, 409);
+    assert_eq!(report_as(&host.agent, "m").await, 202);
+    // The same machine again: its old tokens are worth nothing, the copy's neither.
+    let again = enroll("m").await;
+    assert_eq!(report_as(&host.agent, "m").await, 401);
+    assert_eq!(report_as(&copy, "other").await, 401);
+    assert_eq!(report_as(&backend.with_token(&again.token), "m").await, 202);
 }

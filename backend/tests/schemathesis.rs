@@ -37,10 +37,21 @@ async fn seed(site: &Site) -> Vec<(&'static str, String)> {
     let admin = site.admin().await;
     let (mut hosts, mut users, mut keys, mut tokens) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut rules, mut change_sets, mut sides) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..OBJECTS {
         let (host_id, agent) = site.enroll(&format!("host-{number}")).await;
-        agent.submit_report().body(report()).send().await.unwrap();
+        for openssl in ["3.0.13", "3.0.14"] {
+            let report = agent.submit_report().body(report(openssl));
+            report.send().await.unwrap();
+        }
         hosts.push(host_id);
+        let rule = types::CreateDriftRule::builder()
+            .kind(types::DriftRuleKind::Ignore)
+            .section("packages")
+            .key("doomed")
+            .reason("for a test");
+        let rule = admin.create_drift_rule().body(rule).send().await;
+        rules.push(rule.unwrap().rule_id);
         let user = types::CreateUser::builder()
             .username(format!("user-{number}"))
             .password(PASSWORD);
@@ -84,6 +95,11 @@ async fn seed(site: &Site) -> Vec<(&'static str, String)> {
             .role(role);
         admin.create_user().body(user).send().await.unwrap();
     }
+    for host_id in &hosts[..LASTING] {
+        let changes = admin.list_host_changes().host_id(*host_id).send().await;
+        change_sets.push(changes.unwrap().items[0].change_set_id);
+        sides.push(format!("\"{host_id}:latest\", \"{host_id}:baseline\""));
+    }
     let (_, agent) = site.enroll("agent").await;
     let page = admin
         .list_users()
@@ -95,6 +111,9 @@ async fn seed(site: &Site) -> Vec<(&'static str, String)> {
     vec![
         ("AGENT_TOKEN", agent.inner().get().unwrap()),
         ("ENROLLMENT_KEY", ENROLLMENT_KEY.to_owned()),
+        ("CHANGE_SETS", list(&change_sets)),
+        ("SIDES", sides.join(", ")),
+        ("DOOMED_RULES", list(&rules)),
         ("DOOMED_HOSTS", list(&hosts[LASTING..])),
         ("DOOMED_USERS", list(&users[LASTING..])),
         ("DOOMED_KEYS", list(&keys)),
@@ -123,15 +142,21 @@ fn times(at: i64) -> String {
     )
 }
 
-/// Some minutes of a host.
-fn report() -> types::Report {
+/// Some minutes of a host, and its configuration.
+fn report(openssl: &str) -> types::Report {
     let now = unix_now();
+    let taken_at = chrono::DateTime::from_timestamp(now, 0);
+    let sections = json!({
+        "packages": { "dpkg/openssl:amd64": openssl, "dpkg/bash:amd64": "5.2" },
+        "os": { "id": "debian", "kernel": "6.1" },
+    });
     let points: Vec<_> = (0..10)
         .map(|age| json!({ "at": now - age * 60, "values": [age, 1.5, null] }))
         .collect();
     serde_json::from_value(json!({
         "report_id": Uuid::new_v4(), "agent_version": "0.1.0", "sent_at": chrono::DateTime::from_timestamp(now, 0),
         "interval_seconds": 60, "snapshot_interval_seconds": 3600, "points": points,
+        "snapshot": { "taken_at": taken_at, "sections": sections },
         "series": [{ "metric": "cpu_usage_percent" }, { "metric": "disk_usage_percent", "instance": "/" }, { "metric": "load1" }],
     }))
     .unwrap()

@@ -1,6 +1,6 @@
 //! What the API of Infra-Watch says, generated from `openapi.json` at build time for native and wasm32.
 //!
-//! Everything that is said stands in [`types`]. [`Client`] has one method for each operation, named as its operation
+//! Everything that is said stands in [`types`]. `Client` has one method for each operation, named as its operation
 //! id; [`operations`] are the same for who brings a transport, as the dashboard does, and needs no feature for it.
 
 #[cfg(feature = "http")]

@@ -430,6 +430,23 @@ mod tests {
         });
     }
 
+    /// As `oneOf` becomes.
+    #[derive(serde::Deserialize, Debug, PartialEq)]
+    #[serde(untagged)]
+    enum Either {
+        Role(types::Role),
+        Place { place: Option<u32> },
+    }
+
+    #[test]
+    fn one_of_several_is_read() {
+        let check = |text: &str, expect| assert_eq!(read(text.as_bytes()), expect, "{text}");
+        check(r#""admin""#, Ok(Either::Role(types::Role::Admin)));
+        check(r#"{"place": 3}"#, Ok(Either::Place { place: Some(3) }));
+        check(r#"{"place": null}"#, Ok(Either::Place { place: None }));
+        check("[]", Err(NotRead));
+    }
+
     #[test]
     fn types_are_read_from_objects() {
         let field = json!({ "field": "name", "message": "is taken", "later": [{}] });

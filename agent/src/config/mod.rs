@@ -1,6 +1,7 @@
 //! Settings: flags, then the environment, then the file, then what is built in. Nothing else reads the environment.
 
 mod units;
+mod watched;
 
 use std::fs;
 use std::io;
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 use crate::spool::Limits;
 pub use units::{Size, Span};
+use units::{list, switch};
 
 /// What every variable of ours begins with.
 const PREFIX: &str = "INFRA_WATCH_AGENT_";
@@ -85,6 +87,23 @@ pub struct Settings {
     /// ~/.local/state/infra-watch-agent]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Environment variables whose values are sent in plain, besides PATH, LANG and the like; `*` stands for any
+    /// characters. Of all others only a keyed hash is sent. What looks like a secret is hashed all the same
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
+    #[serde(default, deserialize_with = "list")]
+    pub environment_allow: Option<Vec<String>>,
+    /// Files that are watched: their hash, mode and owner are sent. Absolute paths with `*`, `?` and `**`
+    #[arg(long, value_name = "GLOB", num_args = 1.., value_delimiter = ',')]
+    #[serde(default, deserialize_with = "list")]
+    pub files: Option<Vec<String>>,
+    /// Like --files, and the text is sent too where it is small and nothing in it looks like a secret
+    #[arg(long, value_name = "GLOB", num_args = 1.., value_delimiter = ',')]
+    #[serde(default, deserialize_with = "list")]
+    pub files_text: Option<Vec<String>>,
+    /// Watch systemd's services too: which are enabled, which run, which failed
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[serde(default, deserialize_with = "switch")]
+    pub services: Option<bool>,
     /// Certificates (PEM) that the backend's must be signed by, instead of the system's
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
@@ -217,6 +236,10 @@ impl Settings {
             interval: self.interval.or(weaker.interval),
             snapshot_interval: self.snapshot_interval.or(weaker.snapshot_interval),
             state_dir: self.state_dir.or(weaker.state_dir),
+            environment_allow: self.environment_allow.or(weaker.environment_allow),
+            files: self.files.or(weaker.files),
+            files_text: self.files_text.or(weaker.files_text),
+            services: self.services.or(weaker.services),
             ca_file: self.ca_file.or(weaker.ca_file),
             spool_size: self.spool_size.or(weaker.spool_size),
             spool_age: self.spool_age.or(weaker.spool_age),

@@ -135,6 +135,48 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
+fn lists_and_switches() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("agent.toml");
+    fs::write(
+        &file,
+        "files = ['/etc/a', '/etc/b,c']\nenvironment_allow = 'A,B'\nservices = true\n",
+    )
+    .unwrap();
+    let settings = layered(Settings::default(), &[], Some(&file)).unwrap();
+    assert_eq!(settings.files().unwrap().hashed, ["/etc/a", "/etc/b,c"]);
+    assert_eq!(settings.watched_environment(None).allow, ["A", "B"]);
+    assert!(settings.services());
+
+    let environment = variables(&[
+        ("INFRA_WATCH_AGENT_FILES", "/x, /y,"),
+        ("INFRA_WATCH_AGENT_FILES_TEXT", "/z"),
+        ("INFRA_WATCH_AGENT_SERVICES", "false"),
+    ]);
+    let settings = layered(Settings::default(), &environment, Some(&file)).unwrap();
+    let files = settings.files().unwrap();
+    assert_eq!(files.hashed, ["/x", "/y"]);
+    assert_eq!(files.shown, ["/z"]);
+    assert!(!settings.services());
+
+    let check = |variable: &str, value: &str, expect: &str| {
+        let settings = layered(Settings::default(), &variables(&[(variable, value)]), None);
+        let error = settings.and_then(|settings| settings.files()).unwrap_err();
+        assert_eq!(error.to_string(), expect);
+    };
+    check(
+        "INFRA_WATCH_AGENT_FILES",
+        "etc/*",
+        "--files etc/*: must be an absolute path",
+    );
+    check(
+        "INFRA_WATCH_AGENT_SERVICES",
+        "maybe",
+        "INFRA_WATCH_AGENT_SERVICES cannot be understood",
+    );
+}
+
+#[test]
 fn servers() {
     let check = |server: &str, expect: Option<&str>| {
         let settings = Settings {

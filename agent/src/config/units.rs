@@ -3,7 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 /// A text that is no duration or no size.
@@ -60,6 +61,43 @@ impl TryFrom<String> for Size {
 
     fn try_from(text: String) -> Result<Self, UnitError> {
         text.parse()
+    }
+}
+
+/// Several names: a list in the file, separated by commas in the environment.
+pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a list, or names separated by commas")]
+    enum Form {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(Some(match Form::deserialize(deserializer)? {
+        Form::List(list) => list,
+        Form::Text(text) => {
+            let names = text.split(',').map(str::trim);
+            names
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect()
+        }
+    }))
+}
+
+/// Yes or no: `true` or `false` in the file, and in the environment as text.
+pub fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected true or false")]
+    enum Form {
+        Switch(bool),
+        Text(String),
+    }
+    match Form::deserialize(deserializer)? {
+        Form::Switch(is_on) => Ok(Some(is_on)),
+        Form::Text(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| D::Error::custom("expected true or false")),
     }
 }
 

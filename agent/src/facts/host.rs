@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::os_release::pretty_name;
 use crate::measure::{cpu, memory, network, read_text};
 
 /// What the host says of itself.
@@ -70,43 +71,6 @@ impl Host {
     }
 }
 
-/// `PRETTY_NAME` of an os-release file, or `NAME` with `VERSION`.
-fn pretty_name(os_release: &str) -> Option<String> {
-    let value = |key: &str| {
-        os_release.lines().find_map(|line| {
-            let value = line.trim().strip_prefix(key)?.strip_prefix('=')?.trim();
-            let value = unquote(value);
-            (!value.is_empty()).then_some(value)
-        })
-    };
-    value("PRETTY_NAME").or_else(|| match (value("NAME")?, value("VERSION")) {
-        (name, Some(version)) => Some(format!("{name} {version}")),
-        (name, None) => Some(name),
-    })
-}
-
-/// Undoes the quotes of the shell, as far as os-release may use them.
-fn unquote(value: &str) -> String {
-    for quote in ['"', '\''] {
-        if let Some(inner) = value
-            .strip_prefix(quote)
-            .and_then(|rest| rest.strip_suffix(quote))
-        {
-            let mut text = String::with_capacity(inner.len());
-            let mut characters = inner.chars();
-            while let Some(character) = characters.next() {
-                text.extend(if character == '\\' {
-                    characters.next()
-                } else {
-                    Some(character)
-                });
-            }
-            return text;
-        }
-    }
-    value.to_owned()
-}
-
 /// Text without control characters, cut to what the contract takes.
 fn clean(text: &str, max_chars: usize) -> String {
     text.trim()
@@ -119,28 +83,6 @@ fn clean(text: &str, max_chars: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_systems() {
-        let check = |text: &str, expect: Option<&str>| {
-            assert_eq!(pretty_name(text).as_deref(), expect, "{text}");
-        };
-        check(
-            include_str!("../../tests/fixtures/debian-12-vm/etc/os-release"),
-            Some("Debian GNU/Linux 12 (bookworm)"),
-        );
-        check(
-            "NAME=Alpine\nPRETTY_NAME='Alpine Linux v3.20'\n",
-            Some("Alpine Linux v3.20"),
-        );
-        check("NAME=\"Arch Linux\"\n", Some("Arch Linux"));
-        check(
-            "NAME=Void\nVERSION=\"1 \\\"x\\\"\"\nPRETTY_NAME=\n",
-            Some("Void 1 \"x\""),
-        );
-        check("ID=x\n", None);
-        check("", None);
-    }
 
     #[test]
     fn a_machine() {

@@ -3,8 +3,11 @@
 mod api;
 mod dead_letters;
 mod decide;
+mod delivery;
 mod outbox;
+mod pace;
 mod session;
+mod taker;
 
 use std::future::{Future, pending};
 use std::io;
@@ -16,7 +19,7 @@ use thiserror::Error;
 use tokio::time::{sleep, sleep_until};
 
 use crate::clock;
-use crate::facts::Host;
+use crate::facts::{Facts, Host};
 use crate::measure::{Measurement, Meter};
 use crate::report::Sender;
 use crate::spool::{Limits, Spool};
@@ -26,6 +29,7 @@ use crate::tick::Ticks;
 use api::{Answer, Api};
 use outbox::Outbox;
 use session::{Parts, Session};
+use taker::Taker;
 
 pub use api::ApiError;
 
@@ -74,6 +78,8 @@ pub struct Daemon {
     pub state: StateDir,
     /// How much the spool may hold.
     pub spool_limits: Limits,
+    /// What takes snapshots.
+    pub facts: Facts,
 }
 
 impl Daemon {
@@ -85,6 +91,13 @@ impl Daemon {
             .map_err(|source| PushError::Spool { path, source })?;
         let ticks = Ticks::new(self.sender.interval_seconds.get(), self.sender.install_id);
         let machine = Machine::new(&self.root);
+        let taker = Taker::new(
+            self.root,
+            self.facts,
+            self.sender.snapshot_interval_seconds.get(),
+            self.sender.interval_seconds.get(),
+            FIRST_MEASURE,
+        );
         let session = Session::new(Parts {
             sender: self.sender,
             server: self.server.clone(),
@@ -99,7 +112,7 @@ impl Daemon {
                 server: self.server,
             });
         }
-        drive(session, api, machine, ticks, shutdown).await;
+        drive(session, api, machine, taker, ticks, shutdown).await;
         Ok(())
     }
 }
@@ -108,6 +121,7 @@ async fn drive(
     mut session: Session,
     api: Api,
     mut machine: Machine,
+    mut taker: Taker,
     ticks: Ticks,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -158,6 +172,7 @@ async fn drive(
                 session.settle(answer, clock::unix_seconds(), Instant::now());
             }
             () = waited => session.resume(),
+            snapshot = taker.next() => session.set_snapshot(snapshot),
         }
     }
     session.close();

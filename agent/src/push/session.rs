@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use super::api::{Body, Call};
 use super::dead_letters::DeadLetters;
 use super::decide::{PAUSE, wait};
+use super::delivery::{Delivery, Due};
 use super::outbox::{Batch, Outbox};
-use crate::facts::Host;
+use crate::facts::{Host, Snapshot};
 use crate::measure::Measurement;
-use crate::report::Sender;
+use crate::report::{Mention, Sender};
 use crate::state::{StateDir, Token};
 
 /// Facts that did not change are sent again after this time, in seconds.
@@ -44,6 +45,9 @@ pub struct Session {
     in_flight: Option<InFlight>,
     /// Facts that the backend has, and since when.
     known_host: Option<(Host, i64)>,
+    delivery: Delivery,
+    /// The snapshot did not get through: points have their turn, so that on a bad line they do.
+    points_first: bool,
     dead_letters: DeadLetters,
     may_enroll: bool,
     may_compress: bool,
@@ -59,11 +63,43 @@ enum InFlight {
 }
 
 struct Submission {
-    batch: Batch,
+    load: Load,
     with_host: Option<Host>,
+    /// The snapshot that goes with points.
+    with_hash: Option<String>,
     compressed: bool,
     bytes: usize,
     started: Instant,
+}
+
+/// What a report is for.
+enum Load {
+    Points(Batch),
+    Snapshot(Due),
+}
+
+impl Load {
+    fn points(&self) -> &[Measurement] {
+        match self {
+            Self::Points(batch) => &batch.points,
+            Self::Snapshot(_) => &[],
+        }
+    }
+}
+
+impl Submission {
+    /// What the report says of the snapshot.
+    fn mention(&self) -> Mention<'_> {
+        mention(&self.load, self.with_hash.as_deref())
+    }
+}
+
+fn mention<'a>(load: &'a Load, with_hash: Option<&'a str>) -> Mention<'a> {
+    match load {
+        Load::Snapshot(Due::Whole(snapshot)) => Mention::Whole(snapshot),
+        Load::Snapshot(Due::Hash(snapshot)) => Mention::Hash(&snapshot.hash),
+        Load::Points(_) => with_hash.map_or(Mention::Nothing, Mention::Hash),
+    }
 }
 
 impl Session {
@@ -73,6 +109,8 @@ impl Session {
             token: parts.state.token(&parts.server),
             in_flight: None,
             known_host: None,
+            delivery: Delivery::default(),
+            points_first: false,
             dead_letters: DeadLetters::new(parts.state.path()),
             may_enroll: parts.enrollment_key.is_some(),
             may_compress: true,
@@ -97,6 +135,11 @@ impl Session {
     /// Takes facts that were read again.
     pub fn set_host(&mut self, host: Host) {
         self.parts.host = host;
+    }
+
+    /// Takes a snapshot that was taken.
+    pub fn set_snapshot(&mut self, snapshot: Snapshot) {
+        self.delivery.set(snapshot);
     }
 
     /// Until when nothing may be sent.
@@ -124,15 +167,20 @@ impl Session {
             });
         }
         let token = token.token.clone();
-        let batch = match self.parts.outbox.next_batch() {
-            Ok(batch) => batch?,
-            Err(error) => {
-                tracing::error!(%error, "the spool cannot be read");
-                self.wait_for(Duration::ZERO, instant);
-                return None;
-            }
+        let due = self.delivery.due().map(Load::Snapshot);
+        let load = match due {
+            Some(due) if !self.points_first => due,
+            due => match self.parts.outbox.next_batch() {
+                Ok(Some(batch)) => Load::Points(batch),
+                Ok(None) => due?,
+                Err(error) => {
+                    tracing::error!(%error, "the spool cannot be read");
+                    self.wait_for(Duration::ZERO, instant);
+                    return None;
+                }
+            },
         };
-        self.submit(token, batch, now, instant)
+        self.submit(token, load, now, instant)
     }
 
     fn enroll(&mut self, instant: Instant) -> Option<Call> {
@@ -159,16 +207,19 @@ impl Session {
         }
     }
 
-    fn submit(&mut self, token: String, batch: Batch, now: i64, started: Instant) -> Option<Call> {
+    fn submit(&mut self, token: String, load: Load, now: i64, started: Instant) -> Option<Call> {
         let host = &self.parts.host;
         let is_known = self.known_host.as_ref().is_some_and(|(known, since)| {
             known == host && (*since..since.saturating_add(FACTS_SECONDS)).contains(&now)
         });
         let with_host = (!is_known).then(|| host.clone());
-        let report = self
-            .parts
-            .sender
-            .report(&batch.points, with_host.as_ref(), now);
+        let with_hash = self.delivery.hash().map(str::to_owned);
+        let report = self.parts.sender.report(
+            load.points(),
+            with_host.as_ref(),
+            mention(&load, with_hash.as_deref()),
+            now,
+        );
         let json = report
             .map_err(|error| error.to_string())
             .and_then(|report| serde_json::to_vec(&report).map_err(|error| error.to_string()));
@@ -177,18 +228,19 @@ impl Session {
             Err(error) => {
                 tracing::error!(
                     error,
-                    points = batch.points.len(),
-                    "points are lost: they do not fit the contract"
+                    points = load.points().len(),
+                    "a report is lost: it does not fit the contract"
                 );
-                self.finish(&batch);
+                self.drop_load(&load);
                 return None;
             }
         };
         let body = Body::new(json, self.may_compress);
         let (compressed, bytes) = (body.compressed, body.bytes.len());
         self.in_flight = Some(InFlight::Submit(Box::new(Submission {
-            batch,
+            load,
             with_host,
+            with_hash,
             compressed,
             bytes,
             started,
@@ -199,10 +251,27 @@ impl Session {
     /// Writes down what is on its way or only in memory, as the agent ends.
     pub fn close(&mut self) {
         if let Some(InFlight::Submit(submission)) = self.in_flight.take() {
-            self.parts.outbox.give_back(submission.batch);
+            self.give_back(submission.load);
         }
         self.parts.outbox.close();
         tracing::info!(backlog = self.parts.outbox.backlog_points(), "stopped");
+    }
+
+    /// What is on its way will have to go again.
+    fn give_back(&mut self, load: Load) {
+        match load {
+            Load::Points(batch) => self.parts.outbox.give_back(batch),
+            // It stays due until it is settled.
+            Load::Snapshot(_) => {}
+        }
+    }
+
+    /// It will never be taken.
+    fn drop_load(&mut self, load: &Load) {
+        match load {
+            Load::Points(batch) => self.finish(batch),
+            Load::Snapshot(due) => self.delivery.refuse(&due.snapshot().hash),
+        }
     }
 
     fn wait_for(&mut self, at_least: Duration, instant: Instant) -> Duration {

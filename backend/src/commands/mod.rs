@@ -1,5 +1,6 @@
 //! The subcommands: from settings to an application, and what runs without one.
 
+pub mod diff;
 pub mod health;
 pub mod serve;
 pub mod user;

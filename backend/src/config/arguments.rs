@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
 use crate::domain::role::Role;
@@ -31,12 +31,40 @@ pub enum Command {
     User(UserArguments),
     /// Ask a running backend whether it is ready; exits with 1 when it is not.
     Health(HealthArguments),
+    /// Compare two snapshot files, such as `infra-watch-agent report` or the API give them.
+    ///
+    /// The exit status adds up what differs: 1 something was added, 2 something was removed, 4 something has another
+    /// value; 0 when nothing differs, and 8 when the files cannot be compared.
+    Diff(DiffArguments),
     /// Settings.
     Config {
         /// What about them.
         #[command(subcommand)]
         command: ConfigCommand,
     },
+}
+
+/// Which files to compare.
+#[derive(Clone, Debug, Args)]
+pub struct DiffArguments {
+    /// The older one: a report, a snapshot, or its sections, in JSON; `-` for standard input.
+    pub left: PathBuf,
+    /// The newer one.
+    pub right: PathBuf,
+    /// How to print what differs.
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub format: DiffFormat,
+}
+
+/// How differences are printed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DiffFormat {
+    /// A line an item.
+    Text,
+    /// A unified difference of all items as lines.
+    Unified,
+    /// A list of items.
+    Json,
 }
 
 /// Settings of `serve`. Each is a flag, an environment variable and a key of the file, in that order of strength.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use infra_watch_rules::compared;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -119,15 +120,13 @@ impl SnapshotReference {
     }
 }
 
-/// Names of the environment that say where and how somebody is logged in.
-const VOLATILE_NAMES: &[&str] = &["PWD", "OLDPWD", "SHLVL", "_", "TERM", "XDG_SESSION_ID"];
 /// What of a system moves by itself.
 const VOLATILE_SYSTEM: &[&str] = &["pending_upgrades", "uptime_seconds", "build_date"];
 
 /// Whether an item is compared at all: what changes by itself would drown what somebody changed.
 pub fn is_compared(section: &str, key: &str) -> bool {
     match section {
-        ENVIRONMENT => !VOLATILE_NAMES.contains(&key) && !key.starts_with("SSH_"),
+        ENVIRONMENT => !compared::is_volatile(key),
         OS => !VOLATILE_SYSTEM.contains(&key),
         _ => true,
     }

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::token::Kind;
-use super::{Caller, FlowError, note, sha256_hex};
+use super::{Caller, FlowError, identity, note, sha256_hex};
 use crate::app::App;
 use crate::domain::credential::{EnrollmentKey, HostToken};
 use crate::domain::host::{DEFAULT_INTERVAL_SECONDS, DEFAULT_SNAPSHOT_INTERVAL_SECONDS, Host};
 use crate::domain::id;
 use crate::domain::report::Facts;
 use crate::store::audit::Actor;
+
+/// Tokens that a host keeps when a copy of it enrols.
+const TOKENS_BESIDE_COPIES: usize = 3;
 
 /// An agent that makes itself known.
 pub struct Introduction {
@@ -44,7 +47,8 @@ pub fn find_key(app: &App, secret: &str) -> Option<Arc<EnrollmentKey>> {
         .find(|key| key.key_sha256 == hash)
 }
 
-/// Enrols a host, or enrols it again: then it stays the same host, and its old tokens stop working.
+/// Enrols a host, or enrols it again: then it stays the same host, and its old tokens stop working, unless it is another
+/// machine while the host is heard.
 ///
 /// # Errors
 /// [`FlowError::Unauthenticated`] when the key has expired or is used up. `max_uses` holds under parallel use.
@@ -81,7 +85,14 @@ pub async fn enroll(
             let host = match known {
                 Some(known) => {
                     let mut host = (*known).clone();
-                    host.tokens = vec![kept.clone()];
+                    if identity::is_other(app, &host, &introduction.machine_id, now) {
+                        // A copy must not shut its original out: both have a token, and reports tell who is who.
+                        let newest = host.tokens.len().saturating_sub(TOKENS_BESIDE_COPIES);
+                        host.tokens.drain(..newest);
+                        host.tokens.push(kept.clone());
+                    } else {
+                        host.tokens = vec![kept.clone()];
+                    }
                     host.agent_version = introduction.agent_version;
                     note(
                         change,

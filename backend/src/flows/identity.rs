@@ -40,6 +40,15 @@ pub async fn admit(app: &App, host_id: Uuid, facts: &Facts) -> Result<(), FlowEr
     }
 }
 
+/// Whether it is another machine than the host's, which has reported lately.
+pub fn is_other(app: &App, host: &Host, machine_id: &str, now: DateTime<Utc>) -> bool {
+    let facts = Facts {
+        machine_id: machine_id.to_owned(),
+        ..Facts::default()
+    };
+    judge(host, &facts, is_heard(app, host, now)) == Verdict::Newcomer
+}
+
 /// Whether the host has reported lately.
 fn is_heard(app: &App, host: &Host, now: DateTime<Utc>) -> bool {
     let last_seen = app.store.series.with_head(host.number, |head| {

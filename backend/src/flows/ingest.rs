@@ -289,7 +289,7 @@ async fn keep_facts(app: &App, host: &Host, report: Report) -> Result<(), FlowEr
             let host = change.state.hosts.get(host_id);
             let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
             if let Some(known) = host.snapshot.as_mut().filter(|_| must_confirm) {
-                known.confirmed_at = now.max(known.confirmed_at);
+                known.confirmed_at = now;
             }
             take_facts(&mut host, report);
             change.put(host);

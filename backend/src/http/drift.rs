@@ -11,6 +11,7 @@ use super::body::{Created, JsonBody, NoContent, Reply};
 use super::configuration::{id_cursor, page_limit};
 use super::guard::{Admin, Operator};
 use super::host::{find, select, sort_key};
+use super::metric::off_thread;
 use super::problem::ApiError;
 use super::{Tags, page_by_id};
 use crate::app::App;
@@ -54,7 +55,7 @@ impl DriftApi {
         cursor: Query<Option<String>>,
     ) -> Result<Reply<Page<Drift>>, ApiError> {
         let host = find(&app, host_id.0)?;
-        page(&app, vec![host], |_| true, limit.0, cursor.0)
+        page(&app, vec![host], |_| true, limit.0, cursor.0).await
     }
 
     /// What differs from the baselines of the fleet now, by host.
@@ -84,7 +85,7 @@ impl DriftApi {
     ) -> Result<Reply<Page<Drift>>, ApiError> {
         let mut hosts = select(&app, &label.0.unwrap_or_default())?;
         hosts.sort_by_cached_key(|host| sort_key(host));
-        let is_wanted = |item: &Drift| {
+        let is_wanted = move |item: &Drift| {
             section
                 .0
                 .as_ref()
@@ -97,7 +98,7 @@ impl DriftApi {
                     .0
                     .is_none_or(|wanted| wanted == item.disposition)
         };
-        page(&app, hosts, is_wanted, limit.0, cursor.0)
+        page(&app, hosts, is_wanted, limit.0, cursor.0).await
     }
 
     /// How each host stands to its baseline.
@@ -127,20 +128,24 @@ impl DriftApi {
             let after = decode_cursor(&cursor).ok_or_else(bad_cursor)?;
             hosts.retain(|host| sort_key(host) > after);
         }
-        let rules = app.store.state.drift_rules.all();
-        let states = hosts
-            .into_iter()
-            .map(|host| {
-                let state = shape_state(&app, &rules, &host);
-                (host, state)
-            })
-            .filter(|(_, found)| state.0.is_none_or(|wanted| wanted == found.state));
-        Ok(Reply(Page::cut(
-            states,
-            page_limit(limit.0),
-            |(host, _)| sort_key(host),
-            |(_, state)| state,
-        )))
+        let store = Arc::clone(&app);
+        off_thread(&app, move || {
+            let rules = store.store.state.drift_rules.all();
+            let states = hosts
+                .into_iter()
+                .map(|host| {
+                    let state = shape_state(&store, &rules, &host);
+                    (host, state)
+                })
+                .filter(|(_, found)| state.0.is_none_or(|wanted| wanted == found.state));
+            Ok(Reply(Page::cut(
+                states,
+                page_limit(limit.0),
+                |(host, _)| sort_key(host),
+                |(_, state)| state,
+            )))
+        })
+        .await
     }
 
     /// Let a host's baseline take the current value of items, or of all that differ.
@@ -325,10 +330,10 @@ fn shape_approval(approved: Approved) -> Approval {
 
 /// One page of the drift of hosts, which are in the order of their names. A cursor names the last item: what drifts or
 /// ceases to between two pages moves none of the others.
-fn page(
-    app: &App,
-    hosts: Vec<Arc<Host>>,
-    is_wanted: impl Fn(&Drift) -> bool,
+async fn page(
+    app: &Arc<App>,
+    mut hosts: Vec<Arc<Host>>,
+    is_wanted: impl Fn(&Drift) -> bool + Send + 'static,
     limit: Option<Limit>,
     cursor: Option<String>,
 ) -> Result<Reply<Page<Drift>>, ApiError> {
@@ -338,24 +343,34 @@ fn page(
     let after = cursor
         .map(|cursor| decode_cursor(&cursor).ok_or_else(bad_cursor))
         .transpose()?;
-    let rules = app.store.state.drift_rules.all();
-    let items = hosts.into_iter().flat_map(|host| {
-        let drift = app.store.state.drift.get(host.host_id);
-        let items = drift.map_or_else(Vec::new, |drift| drift.items.clone());
-        let rules = &rules;
-        items
-            .into_iter()
-            .map(move |item| (Arc::clone(&host), shape(rules, &host, item)))
-    });
-    let items = items.filter(|(host, item)| {
-        is_wanted(item) && after.as_ref().is_none_or(|after| key(host, item) > *after)
-    });
-    Ok(Reply(Page::cut(
-        items,
-        page_limit(limit),
-        |(host, item)| key(host, item),
-        |(_, item)| item,
-    )))
+    if let Some(after) = &after {
+        hosts.retain(|host| {
+            let host = sort_key(host);
+            after.starts_with(&host) || host > *after
+        });
+    }
+    let store = Arc::clone(app);
+    off_thread(app, move || {
+        let rules = store.store.state.drift_rules.all();
+        let items = hosts.into_iter().flat_map(|host| {
+            let drift = store.store.state.drift.get(host.host_id);
+            let items = drift.map_or_else(Vec::new, |drift| drift.items.clone());
+            let rules = &rules;
+            items
+                .into_iter()
+                .map(move |item| (Arc::clone(&host), shape(rules, &host, item)))
+        });
+        let items = items.filter(|(host, item)| {
+            is_wanted(item) && after.as_ref().is_none_or(|after| key(host, item) > *after)
+        });
+        Ok(Reply(Page::cut(
+            items,
+            page_limit(limit),
+            |(host, item)| key(host, item),
+            |(_, item)| item,
+        )))
+    })
+    .await
 }
 
 fn disposition_of(rules: &[Arc<DriftRule>], host: &Host, item: &DriftItem) -> Disposition {

@@ -378,7 +378,7 @@ impl Documents {
         let mut removed = Vec::new();
         self.patterns.write().retain(|pattern| {
             let stays = used.contains(&pattern.id)
-                || pattern.used_before.load(Ordering::Acquire) + 1 >= sweep;
+                || pattern.used_before.load(Ordering::Acquire) + 1 > sweep;
             if !stays {
                 removed.push(pattern.id);
             }
@@ -477,7 +477,11 @@ impl Packed<'_> {
 }
 
 fn compress(content: &[u8], dictionary: &[u8], level: i32) -> Result<Vec<u8>, KvError> {
-    let compressed = zstd::bulk::Compressor::with_dictionary(level, dictionary)
-        .and_then(|mut compressor| compressor.compress(content));
-    compressed.map_err(|error| KvError::Io(format!("compressing a document: {error}")))
+    let compress = || {
+        let mut compressor = zstd::bulk::Compressor::with_dictionary(level, dictionary)?;
+        // The size stands before it.
+        compressor.set_parameter(zstd::zstd_safe::CParameter::ContentSizeFlag(false))?;
+        compressor.compress(content)
+    };
+    compress().map_err(|error| KvError::Io(format!("compressing a document: {error}")))
 }

@@ -12,7 +12,7 @@ use super::kv::{Batch, Class, Direction, Key, Kv, KvError, MAX_VALUE_BYTES, Tabl
 use super::varint::{
     DecodeError, put_signed, put_unsigned, take_array, take_signed, take_unsigned,
 };
-use crate::domain::change::{self, Change, ChangeSet};
+use crate::domain::change::{self, Change, ChangeKind, ChangeSet, Disposition};
 use crate::domain::id;
 use crate::domain::snapshot::{DocumentId, StaleSection};
 
@@ -162,33 +162,79 @@ pub fn remove(batch: &mut Batch, number: u32, snapshot: &StoredSnapshot) {
     }
 }
 
-/// A change set as it is kept; its id and times are in its key.
+/// A change set as it is kept: its id and time are in its key, and a field needs no name.
 #[derive(Serialize, Deserialize)]
-struct KeptChanges {
-    from: Uuid,
-    items: Vec<Change>,
+struct KeptChanges(Uuid, Vec<KeptChange>);
+
+/// Section, key, before, after, direction, disposition; how it differs follows from which side is there.
+#[derive(Serialize, Deserialize)]
+struct KeptChange(
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<change::Direction>,
+    Disposition,
+);
+
+impl From<&Change> for KeptChange {
+    fn from(change: &Change) -> Self {
+        Self(
+            change.section.clone(),
+            change.key.clone(),
+            change.before.clone(),
+            change.after.clone(),
+            change.direction,
+            change.disposition,
+        )
+    }
 }
 
-/// Adds the changes of a snapshot to a batch.
+impl From<KeptChange> for Change {
+    fn from(kept: KeptChange) -> Self {
+        let KeptChange(section, key, before, after, direction, disposition) = kept;
+        Self {
+            kind: match (&before, &after) {
+                (None, _) => ChangeKind::Added,
+                (Some(_), None) => ChangeKind::Removed,
+                (Some(_), Some(_)) => ChangeKind::Changed,
+            },
+            section,
+            key,
+            before,
+            after,
+            direction,
+            disposition,
+        }
+    }
+}
+
+/// What most change sets have in them, for zstd to refer to. Never to be changed: what was kept depends on it.
+const DICTIONARY: &[u8] = br#"["files","/etc/","sha256: mode:0644 owner:root:root",null,"downgrade","ignored"],["services",".service","enabled active","enabled failed",null,"expected"],["environment","hmac:","hmac:",null,"drift"],["os","reboot_required","false","true",null,"drift"],["os","kernel","6.1.0-","-amd64",null,"drift"],["packages","rpm/:x86_64",".el9",".el9","upgrade","drift"],["packages","dpkg/python3-:all",null,"-1","drift"],["packages","dpkg/linux-image-:amd64",null,"-1","drift"],["packages","dpkg/lib:amd64","-1+deb12u1","-1+deb12u2","upgrade","drift"],["packages","dpkg/"#;
+
+/// Adds the changes of a snapshot to a batch; of more than can be kept, the beginning.
+///
+/// # Errors
+/// When they have no form in which they can be kept.
 pub fn put_changes(batch: &mut Batch, number: u32, change_set: &ChangeSet) -> Result<(), KvError> {
-    let mut kept = KeptChanges {
-        from: change_set.from_snapshot_id,
-        items: change_set.items.clone(),
-    };
-    let encode = |kept: &KeptChanges| {
-        let json = serde_json::to_vec(kept)?;
+    let encode = |items: &[Change]| {
+        let kept = items.iter().map(KeptChange::from).collect();
+        let json = serde_json::to_vec(&KeptChanges(change_set.from_snapshot_id, kept))?;
         let mut value = Vec::new();
         put_unsigned(&mut value, json.len() as u64);
-        value.extend(zstd::bulk::compress(&json, LEVEL)?);
+        let mut compressor = zstd::bulk::Compressor::with_dictionary(LEVEL, DICTIONARY)?;
+        compressor.set_parameter(zstd::zstd_safe::CParameter::ContentSizeFlag(false))?;
+        value.extend(compressor.compress(&json)?);
         Ok::<_, std::io::Error>(value)
     };
-    let mut value = encode(&kept);
+    let mut value = encode(&change_set.items);
     if value
         .as_ref()
         .is_ok_and(|value| value.len() > MAX_VALUE_BYTES)
     {
-        change::bound(&mut kept.items, |item| item, MAX_VALUE_BYTES);
-        value = encode(&kept);
+        let mut items = change_set.items.clone();
+        change::bound(&mut items, |item| item, MAX_VALUE_BYTES);
+        value = encode(&items);
     }
     let value = value.map_err(|error| KvError::Io(error.to_string()))?;
     let key = change_key(change_set.change_set_id, number);
@@ -201,13 +247,14 @@ fn decode_changes(key: &[u8], mut value: &[u8]) -> Result<(u32, ChangeSet), KvEr
     let change_set_id = Uuid::from_bytes(*id_bytes);
     let number = number.first_chunk().copied().map(u32::from_be_bytes);
     let mut take = || {
-        let size = take_unsigned(&mut value).ok()?;
-        let json =
-            zstd::bulk::decompress(value, usize::try_from(size).ok()?.min(MAX_CHANGE_SET_BYTES))
-                .ok()?;
+        let size = usize::try_from(take_unsigned(&mut value).ok()?).ok()?;
+        let mut decompressor = zstd::bulk::Decompressor::with_dictionary(DICTIONARY).ok()?;
+        let json = decompressor
+            .decompress(value, size.min(MAX_CHANGE_SET_BYTES))
+            .ok()?;
         serde_json::from_slice::<KeptChanges>(&json).ok()
     };
-    let (kept, number) = take()
+    let (KeptChanges(from_snapshot_id, items), number) = take()
         .zip(number)
         .ok_or_else(|| damaged("change set", change_set_id))?;
     Ok((
@@ -215,8 +262,8 @@ fn decode_changes(key: &[u8], mut value: &[u8]) -> Result<(u32, ChangeSet), KvEr
         ChangeSet {
             change_set_id,
             detected_at: id::time(change_set_id),
-            from_snapshot_id: kept.from,
-            items: kept.items,
+            from_snapshot_id,
+            items: items.into_iter().map(Change::from).collect(),
         },
     ))
 }

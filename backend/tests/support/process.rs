@@ -161,6 +161,11 @@ impl Site {
 
     /// Starts a real agent that reports here.
     pub fn start_agent(&self, interval: &str) -> Process {
+        self.start_agent_with(interval, &[])
+    }
+
+    /// Starts a real agent that reports here, with more flags.
+    pub fn start_agent_with(&self, interval: &str, flags: &[&str]) -> Process {
         let binary = agent_binary();
         let mut command = Command::new(&binary);
         command
@@ -176,6 +181,7 @@ impl Site {
             ])
             .arg("--state-dir")
             .arg(self.agent_directory())
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(self.log("agent.log"));
         Process::spawn(&mut command)

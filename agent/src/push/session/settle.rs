@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use infra_watch_client::types;
 
-use super::{InFlight, RENEW_AGAIN_SECONDS, Session, Submission};
+use super::{InFlight, Load, RENEW_AGAIN_SECONDS, Session, Submission};
 use crate::push::api::Answer;
 use crate::push::decide::{Action, Circumstances, Failure, PAUSE, decide};
 use crate::push::outbox::Batch;
+use crate::report::Mention;
 use crate::state::Token;
 
 impl Session {
@@ -105,18 +106,34 @@ impl Session {
         now: i64,
         instant: Instant,
     ) {
-        self.finish(&submission.batch);
+        if let Load::Points(batch) = &submission.load {
+            self.finish(batch);
+            self.points_first = false;
+        }
         self.succeed();
+        let told = outcome.map(|outcome| outcome.snapshot);
+        let said = match submission.mention() {
+            Mention::Nothing => "nothing",
+            Mention::Hash(hash) => {
+                self.delivery.settle(hash, false, told);
+                "hash"
+            }
+            Mention::Whole(snapshot) => {
+                self.delivery.settle(&snapshot.hash, true, told);
+                "whole"
+            }
+        };
         self.may_enroll = self.parts.enrollment_key.is_some();
         if let Some(host) = &submission.with_host {
             self.known_host = Some((host.clone(), now));
         }
         let rejected = outcome.map_or(0, |outcome| outcome.rejected.len());
         tracing::info!(
-            points = submission.batch.points.len(),
+            points = submission.load.points().len(),
             accepted = outcome.map_or(0, |outcome| outcome.accepted),
             duplicates = outcome.map_or(0, |outcome| outcome.duplicates),
             rejected,
+            snapshot = said,
             bytes = submission.bytes,
             ms = milliseconds(instant.saturating_duration_since(submission.started)),
             backlog = self.parts.outbox.backlog_points(),
@@ -145,14 +162,15 @@ impl Session {
         instant: Instant,
     ) {
         let circumstances = Circumstances {
-            points: submission.batch.points.len(),
+            points: submission.load.points().len(),
             compressed: submission.compressed,
             may_enroll: self.may_enroll,
         };
         let message = "report not sent";
         match decide(failure, circumstances) {
             Action::Wait(at_least) => {
-                self.parts.outbox.give_back(submission.batch);
+                self.points_first = matches!(submission.load, Load::Snapshot(_));
+                self.give_back(submission.load);
                 let wait = self.wait_for(at_least, instant);
                 warn_failure(message, failure, wait, self.parts.outbox.backlog_points());
             }
@@ -163,7 +181,9 @@ impl Session {
                     Duration::ZERO,
                     0,
                 );
-                self.parts.outbox.halve(submission.batch);
+                if let Load::Points(batch) = submission.load {
+                    self.parts.outbox.halve(batch);
+                }
             }
             Action::SendPlain => {
                 warn_failure(
@@ -173,7 +193,7 @@ impl Session {
                     0,
                 );
                 self.may_compress = false;
-                self.parts.outbox.give_back(submission.batch);
+                self.give_back(submission.load);
             }
             Action::Enroll => {
                 warn_failure(
@@ -183,10 +203,10 @@ impl Session {
                     0,
                 );
                 self.token = None;
-                self.parts.outbox.give_back(submission.batch);
+                self.give_back(submission.load);
             }
             Action::Pause => {
-                self.parts.outbox.give_back(submission.batch);
+                self.give_back(submission.load);
                 warn_failure(
                     "paused: the token is refused",
                     failure,
@@ -200,21 +220,22 @@ impl Session {
     }
 
     fn put_aside(&mut self, submission: &Submission, failure: &Failure, now: i64) {
-        self.finish(&submission.batch);
+        self.drop_load(&submission.load);
         self.succeed();
         let (status, reason) = match failure {
             Failure::Refused { status, reason, .. } => (*status, reason.as_str()),
             Failure::Unreachable { reason } => (0, reason.as_str()),
         };
-        let (points, host) = (&submission.batch.points, submission.with_host.as_ref());
-        let written = match self.parts.sender.report(points, host, now) {
+        let (points, host) = (submission.load.points(), submission.with_host.as_ref());
+        let sender = &self.parts.sender;
+        let written = match sender.report(points, host, submission.mention(), now) {
             Ok(report) => self.dead_letters.put(now, status, reason, &report),
             Err(error) => Err(std::io::Error::other(error.to_string())),
         };
         if let Err(error) = written {
             tracing::error!(%error, "a refused report could not be put aside");
         }
-        let (points, refused_reports) = (submission.batch.points.len(), self.dead_letters.count());
+        let (points, refused_reports) = (points.len(), self.dead_letters.count());
         tracing::error!(
             points,
             status,

@@ -121,9 +121,32 @@ impl Bench {
                 let report: types::Report = serde_json::from_slice(&json).unwrap();
                 let times: Vec<i64> = report.points.iter().map(|point| point.at).collect();
                 let host = if report.host.is_some() { " +host" } else { "" };
-                format!("submit {token}{gzip}{host} {times:?}")
+                let whole = report.snapshot.as_ref().map_or("", |_| " +snapshot");
+                let hash = report
+                    .snapshot_hash
+                    .map_or_else(String::new, |hash| format!(" #{}", &hash[..4]));
+                format!("submit {token}{gzip}{host}{hash}{whole} {times:?}")
             }
         }
+    }
+
+    /// A snapshot was taken, with this in it.
+    fn snapshot(&mut self, value: &str) {
+        let section = [("kernel".to_owned(), value.to_owned())].into();
+        self.session
+            .set_snapshot(Snapshot::new(NOW, vec![("os", Ok(section))]));
+    }
+
+    /// The report was taken, and this was said of its snapshot.
+    fn told(&mut self, snapshot: types::SnapshotOutcome) {
+        let outcome = types::ReportOutcome {
+            accepted: 0,
+            duplicates: 0,
+            rejected: Vec::new(),
+            snapshot,
+        };
+        self.session
+            .settle(Answer::Report(Ok(Some(outcome))), NOW, self.now);
     }
 
     fn answer(&mut self, answer: Result<(), Failure>) {
@@ -370,4 +393,74 @@ fn a_backend_that_takes_no_gzip() {
     assert_eq!(bench.wait_seconds(), Some(1));
     bench.resume();
     assert_eq!(bench.next(), "submit t1 [1]");
+}
+
+#[test]
+fn a_snapshot_goes_when_it_is_wanted() {
+    use types::SnapshotOutcome::{Stored, Unchanged, Wanted};
+
+    let mut bench = Bench::enrolled();
+    bench.snapshot("6.1");
+    bench.measure(1..=1);
+    assert_eq!(bench.next(), "submit t1 +host #829c []");
+    bench.told(Wanted);
+    assert_eq!(bench.next(), "submit t1 #829c +snapshot []");
+    bench.told(Stored);
+    // From now on its hash goes with every report, and says that it still holds.
+    assert_eq!(bench.next(), "submit t1 #829c [1]");
+    bench.told(Unchanged);
+    bench.snapshot("6.1");
+    assert_eq!(bench.next(), "nothing");
+    bench.snapshot("6.2");
+    assert_eq!(bench.next(), "submit t1 #1a70 +snapshot []");
+    bench.told(Stored);
+    // The backend lost it.
+    bench.measure(2..=2);
+    assert_eq!(bench.next(), "submit t1 #1a70 [2]");
+    bench.told(Wanted);
+    assert_eq!(bench.next(), "submit t1 #1a70 +snapshot []");
+    bench.told(Stored);
+    assert_eq!(bench.next(), "nothing");
+}
+
+#[test]
+fn a_snapshot_that_is_refused_holds_up_no_point() {
+    for status in [413, 422, 400] {
+        let mut bench = Bench::enrolled();
+        bench.snapshot("6.1");
+        bench.measure(1..=1);
+        assert_eq!(bench.next(), "submit t1 +host #829c []");
+        bench.told(types::SnapshotOutcome::Wanted);
+        assert_eq!(bench.next(), "submit t1 #829c +snapshot []");
+        bench.answer(Err(refused(status)));
+        assert_eq!(bench.next(), "submit t1 [1]");
+        bench.answer(Ok(()));
+        assert_eq!(bench.next(), "nothing");
+        let letters = std::fs::read_to_string(bench.directory.path().join("dead-letters.jsonl"));
+        assert_eq!(letters.unwrap().lines().count(), 1);
+        // With the next one it is tried again.
+        bench.snapshot("6.1");
+        assert_eq!(bench.next(), "submit t1 #829c +snapshot []");
+    }
+}
+
+#[test]
+fn a_snapshot_that_does_not_get_through_gives_way_to_points() {
+    let mut bench = Bench::enrolled();
+    bench.snapshot("6.1");
+    bench.measure(1..=2);
+    assert_eq!(bench.next(), "submit t1 +host #829c []");
+    bench.answer(Err(unreachable()));
+    bench.resume();
+    assert_eq!(bench.next(), "submit t1 +host [2]");
+    bench.answer(Ok(()));
+    assert_eq!(bench.next(), "submit t1 #829c []");
+    bench.answer(Err(refused(401)));
+    assert_eq!(bench.next(), "enroll key");
+    bench.token(Ok(host_token("t2")));
+    assert_eq!(bench.next(), "submit t2 #829c []");
+    bench.told(types::SnapshotOutcome::Unchanged);
+    assert_eq!(bench.next(), "submit t2 #829c [1]");
+    bench.answer(Ok(()));
+    assert!(bench.session.parts.outbox.is_empty());
 }
