@@ -7,6 +7,7 @@ use yew::prelude::*;
 use yew_router::prelude::*;
 
 use crate::api::{PAGE_ITEMS, Session, use_role};
+use crate::components::go::{Address, link, tab};
 use crate::components::icon::{Glyph, icon};
 use crate::components::menu::Menu;
 use crate::components::palette::{Palette, Place};
@@ -119,9 +120,7 @@ pub fn Frame(props: &FrameProps) -> Html {
     let search = open(&searching, true);
     let links = SECTIONS.iter().filter(|section| section.least_role <= role).map(|section| {
         html! {
-            <Link<Route> to={section.route.clone()} classes={classes!("section", section.holds(&route).then_some("section-active"))}>
-                { icon(section.glyph) }<span>{ section.name }</span>
-            </Link<Route>>
+            { tab(section.route.clone(), "section", section.holds(&route), html! { <>{ icon(section.glyph) }<span>{ section.name }</span></> }) }
         }
     });
     let links: Vec<Html> = links.collect();
@@ -129,7 +128,7 @@ pub fn Frame(props: &FrameProps) -> Html {
         <>
             <a class="skip" href="#main">{ "Skip to the page" }</a>
             <header class="bar-top">
-                <Link<Route> to={Route::Overview} classes="brand">{ mark() }{ "Infra-Watch" }</Link<Route>>
+                { link(Route::Overview, "brand", html! { <>{ mark() }{ "Infra-Watch" }</> }) }
                 <nav class="sections" aria-label="Sections">{ links.clone() }</nav>
                 <button type="button" class="search-button" onclick={move |_| search.emit(())} aria-label="Search hosts and pages" aria-keyshortcuts="/ Control+K">
                     { icon(Glyph::Search) }<span>{ "Search" }</span><kbd>{ "/" }</kbd>
@@ -192,7 +191,7 @@ fn UserMenu(props: &UserMenuProps) -> Html {
         <Menu label={format!("Account of {}", props.username)} action="user-menu" face={html! { <span class="avatar" aria-hidden="true">{ for initial }</span> }}>
             <p class="menu-title"><strong>{ &props.username }</strong><span class="muted">{ role.to_string() }</span></p>
             <button type="button" class="menu-entry" onclick={move |_| on_password.emit(())}>{ "Change password" }</button>
-            <Link<Route> to={Route::ApiTokens} classes="menu-entry">{ "API tokens" }</Link<Route>>
+            { link(Route::ApiTokens, "menu-entry", html! { <>{ "API tokens" }</> }) }
             <button type="button" class="menu-entry" data-action="logout" onclick={logout}>{ "Log out" }</button>
         </Menu>
     }
@@ -207,7 +206,6 @@ struct SearchProps {
 #[component]
 fn Search(props: &SearchProps) -> Html {
     let role = use_role();
-    let navigator = use_navigator();
     let hosts = use_polled((), None, |api, ()| {
         api.all(|cursor| operations::list_hosts().limit(PAGE_ITEMS).cursor(cursor))
     });
@@ -239,9 +237,7 @@ fn Search(props: &SearchProps) -> Html {
         let on_close = props.on_close.clone();
         Callback::from(move |route: Route| {
             on_close.emit(());
-            if let Some(navigator) = &navigator {
-                navigator.push(&route);
-            }
+            Address::from(route).go();
         })
     };
     html! { <Palette {places} {on_go} on_close={props.on_close.clone()} /> }

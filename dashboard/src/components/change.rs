@@ -3,9 +3,9 @@
 use infra_watch_client::types::{Change, ChangeDirection, ChangeKind, Disposition};
 use yew::prelude::*;
 
+use super::capped::Capped;
 use super::fold::Fold;
 use crate::change::{groups, name, value};
-use crate::hooks::capped::use_capped;
 use crate::loaded::Shared;
 
 /// What is between two values, as a sign and as a word.
@@ -109,28 +109,12 @@ pub fn ChangeList(props: &ChangeListProps) -> Html {
                 None => html! { <ul class="changes">{ for group.places.iter().map(|place| change_line(&changes[*place])) }</ul> },
                 Some(title) => {
                     let (changes, places) = (changes.clone(), group.places);
-                    let view = Callback::from(move |()| html! { <Lines changes={changes.clone()} places={places.clone()} /> });
+                    let count = places.len();
+                    let lines = Callback::from(move |shown| html! { <ul class="changes">{ for places[..shown].iter().map(|place| change_line(&changes[*place])) }</ul> });
+                    let view = Callback::from(move |()| html! { <Capped {count} view={lines.clone()} /> });
                     html! { <Fold title={html! { <span>{ title }</span> }} {view} /> }
                 }
             }) }
         </div>
-    }
-}
-
-#[derive(PartialEq, Properties)]
-struct LinesProps {
-    changes: Shared<Vec<Change>>,
-    places: Vec<usize>,
-}
-
-/// The lines behind one line.
-#[component]
-fn Lines(props: &LinesProps) -> Html {
-    let (shown, more) = use_capped(props.places.len());
-    html! {
-        <>
-            <ul class="changes">{ for props.places[..shown].iter().map(|place| change_line(&props.changes[*place])) }</ul>
-            { more }
-        </>
     }
 }

@@ -77,27 +77,15 @@ pub fn labels(text: Option<&str>) -> Vec<String> {
         .collect()
 }
 
-#[derive(PartialEq, Properties)]
-pub struct FiltersProps {
-    /// The address.
-    pub query: Query,
-    /// The fields.
-    pub fields: Vec<Filter>,
-    /// What else is in the row.
-    #[prop_or_default]
-    pub children: Html,
-}
-
-/// The fields in a row.
-#[component]
-pub fn Filters(props: &FiltersProps) -> Html {
+/// The fields in a row, and what else is to be in it.
+pub fn filters(query: &Query, fields: &[Filter], more: Html) -> Html {
     html! {
         <div class="filters" role="search">
-            { for props.fields.iter().map(|field| match &field.kind {
-                Kind::Text(example) => html! { <TextFilter key={field.name} query={props.query.clone()} name={field.name} label={field.label} example={*example} /> },
-                Kind::Choice(choices) => choice(&props.query, field, choices),
+            { for fields.iter().map(|field| match &field.kind {
+                Kind::Text(example) => html! { <TextFilter key={field.name} query={query.clone()} name={field.name} label={field.label} example={*example} /> },
+                Kind::Choice(choices) => choice(query, field, choices),
             }) }
-            { props.children.clone() }
+            { more }
         </div>
     }
 }

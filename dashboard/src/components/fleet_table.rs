@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use infra_watch_client::types::Host;
 use uuid::Uuid;
 use yew::prelude::*;
-use yew_router::prelude::*;
 
 use super::bar::bar;
+use super::go::{Address, link};
 use super::icon::{Glyph, icon};
 use super::labels::{self, label_chips};
 use super::sparkline::sparkline;
@@ -153,12 +153,12 @@ fn Row(props: &RowProps) -> Html {
     let to = Route::Host {
         host_id: look.host_id,
     };
-    let navigator = use_navigator();
+    // The link in it has done its part already.
     let onclick = {
-        let to = to.clone();
-        move |_: MouseEvent| {
-            if let Some(navigator) = &navigator {
-                navigator.push(&to);
+        let to = Address::from(to.clone());
+        move |event: MouseEvent| {
+            if !event.default_prevented() {
+                to.go();
             }
         }
     };
@@ -166,7 +166,7 @@ fn Row(props: &RowProps) -> Html {
         <tr data-host={look.name.clone()} data-status={status::name(look.status)} aria-rowindex={props.row.to_string()} {onclick}>
             <td class="cell-status">{ status_mark(look.status) }</td>
             <td class="cell-name">
-                <Link<Route> {to} classes="host-link">{ &look.name }</Link<Route>>
+                { link(to, "host-link", html! { <>{ &look.name }</> }) }
                 <span class="cell-notes">
                     if look.set_aside > 0 { <span class="badge badge-warning" title="Other machines report as this host, and are not let in">{ icon(Glyph::Warning) }{ format!("{} set aside", look.set_aside) }</span> }
                     { label_chips(&look.labels) }

@@ -1,8 +1,9 @@
-//! Links to addresses with a query.
+//! Links and addresses: a place with what stands in its query.
 
 use std::collections::BTreeMap;
 
 use yew::prelude::*;
+use yew_router::history::{BrowserHistory, History as _};
 use yew_router::prelude::*;
 
 use crate::route::Route;
@@ -10,25 +11,25 @@ use crate::route::Route;
 /// A place with what stands in its query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Address {
-    /// The place.
-    pub route: Route,
-    /// The query.
-    pub query: BTreeMap<String, String>,
+    route: Route,
+    query: BTreeMap<String, String>,
 }
 
 impl Address {
     /// A place with a query; what is empty is left out.
     pub fn new<'a>(route: Route, query: impl IntoIterator<Item = (&'a str, String)>) -> Self {
-        let mut values = BTreeMap::new();
+        let mut address = Self::from(route);
         for (name, value) in query {
             if !value.is_empty() {
-                values.insert(name.to_owned(), value);
+                address.query.insert(name.to_owned(), value);
             }
         }
-        Self {
-            route,
-            query: values,
-        }
+        address
+    }
+
+    /// A place with a whole query.
+    pub fn with(route: Route, query: BTreeMap<String, String>) -> Self {
+        Self { route, query }
     }
 
     /// As a browser writes it.
@@ -44,47 +45,46 @@ impl Address {
     }
 
     /// Goes there.
-    pub fn go(&self, navigator: &Navigator) {
-        // Text pairs can always be written into an address.
-        let _ = navigator.push_with_query(&self.route, &self.query);
+    pub fn go(&self) {
+        BrowserHistory::new().push(self.href());
+    }
+
+    /// Goes there in place of where one is, which "back" then does not find.
+    pub fn replace(&self) {
+        BrowserHistory::new().replace(self.href());
     }
 }
 
-/// What a press on a link to `address` does: it stays in this page, unless another tab or window is asked for.
-pub fn follow(address: Address, navigator: Option<Navigator>) -> Callback<MouseEvent> {
+impl From<Route> for Address {
+    fn from(route: Route) -> Self {
+        Self {
+            route,
+            query: BTreeMap::new(),
+        }
+    }
+}
+
+/// What a press on a link to `to` does: it stays in this page, unless another tab or window is asked for.
+pub fn follow(to: Address) -> Callback<MouseEvent> {
     Callback::from(move |event: MouseEvent| {
-        let is_special = event.ctrl_key() || event.meta_key() || event.shift_key();
-        if let Some(navigator) = navigator.as_ref().filter(|_| !is_special) {
+        if !(event.ctrl_key() || event.meta_key() || event.shift_key() || event.alt_key()) {
             event.prevent_default();
-            address.go(navigator);
+            to.go();
         }
     })
 }
 
-#[derive(PartialEq, Properties)]
-pub struct GoProps {
-    /// Where to.
-    pub to: Address,
-    /// Classes.
-    #[prop_or_default]
-    pub class: Classes,
-    /// Whether one is there.
-    #[prop_or_default]
-    pub current: bool,
-    /// What it is called, where its words say too little.
-    #[prop_or_default]
-    pub label: Option<AttrValue>,
-    /// The words.
-    pub children: Html,
+/// A link.
+pub fn link(to: impl Into<Address>, class: impl Into<Classes>, words: Html) -> Html {
+    anchor(to.into(), class.into(), false, words)
 }
 
-/// A link.
-#[component]
-pub fn Go(props: &GoProps) -> Html {
-    let onclick = follow(props.to.clone(), use_navigator());
-    html! {
-        <a class={props.class.clone()} href={props.to.href()} aria-current={props.current.then_some("page")} aria-label={props.label.clone()} {onclick}>
-            { props.children.clone() }
-        </a>
-    }
+/// A link among others that lead beside where one is; `is_here` where this one does.
+pub fn tab(to: impl Into<Address>, class: &'static str, is_here: bool, words: Html) -> Html {
+    let active = is_here.then(|| format!("{class}-active"));
+    anchor(to.into(), classes!(class, active), is_here, words)
+}
+
+fn anchor(to: Address, class: Classes, is_here: bool, words: Html) -> Html {
+    html! { <a {class} href={to.href()} aria-current={is_here.then_some("page")} onclick={follow(to)}>{ words }</a> }
 }

@@ -1,9 +1,10 @@
 //! Parts of pages: they take props and never fetch.
 
+pub mod ask;
 pub mod bar;
+pub mod capped;
 pub mod change;
 pub mod chart;
-pub mod confirm;
 pub mod dialog;
 pub mod empty;
 pub mod field;

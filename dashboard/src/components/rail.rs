@@ -1,10 +1,9 @@
 //! The rail above a chart: a ◆ where the configuration changed, what changed on hover or focus, there on a press.
 
-use chrono::FixedOffset;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use web_sys::KeyboardEvent;
 use yew::prelude::*;
-use yew_router::prelude::*;
 
 use super::change::change_line;
 use super::go::{Address, follow};
@@ -41,10 +40,10 @@ pub struct RailProps {
 /// The markers over the chart's span.
 #[component]
 pub fn Rail(props: &RailProps) -> Html {
+    let now = use_now();
     let node = use_node_ref();
     let width = use_width(&node);
     let active = use_state_eq(|| None::<Uuid>);
-    let navigator = use_navigator();
     let has_no_hover = use_media("(hover: none)");
     let only_shows = use_mut_ref(|| false);
     let sets = &props.sets;
@@ -68,7 +67,7 @@ pub fn Rail(props: &RailProps) -> Html {
         let id = first(marker);
         let is_active = *active == Some(id);
         let address = address(props.host_id, &sets[marker.places.clone()]);
-        let go = follow(address.clone(), navigator.clone());
+        let go = follow(address.clone());
         let (enter, focus) = (set_active(Some(id)), set_active(Some(id)));
         let blur = blur.clone();
         // Where nothing hovers, the first touch shows what changed, and the second goes there.
@@ -111,7 +110,7 @@ pub fn Rail(props: &RailProps) -> Html {
                 <div class="tip-row">
                     // The page's policy allows no style attribute: an empty drawing holds the distance.
                     <svg class="tip-space" width={format!("{:.0}", (marker.along * width - TIP_PIXELS / 2.0).clamp(0.0, (width - TIP_PIXELS).max(0.0)))} height="1" aria-hidden="true"></svg>
-                    <Tip sets={sets.clone()} places={marker.places.clone()} to={address(props.host_id, &sets[marker.places.clone()])} />
+                    { tip(&sets[marker.places.clone()], &address(props.host_id, &sets[marker.places.clone()]), now) }
                 </div>
             }
         </div>
@@ -152,20 +151,9 @@ fn label(sets: &[Set]) -> String {
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct TipProps {
-    sets: Shared<Vec<Set>>,
-    places: std::ops::Range<usize>,
-    to: Address,
-}
-
 /// What changed.
-#[component]
-fn Tip(props: &TipProps) -> Html {
-    let now = use_now();
-    let navigator = use_navigator();
-    let zone: FixedOffset = zone(now);
-    let sets = &props.sets[props.places.clone()];
+fn tip(sets: &[Set], to: &Address, now: DateTime<Utc>) -> Html {
+    let zone = zone(now);
     let head = |set: &Set| {
         html! { <p class="tip-head"><time>{ format::clock(set.head.detected_at, now, zone) }</time><strong>{ &set.head.summary }</strong></p> }
     };
@@ -187,7 +175,7 @@ fn Tip(props: &TipProps) -> Html {
                 { for sets.iter().rev().take(SHOWN_SETS).map(head) }
                 { rest(sets.len().saturating_sub(SHOWN_SETS), "change") }
             }
-            <a class="tip-link" tabindex="-1" href={props.to.href()} onclick={follow(props.to.clone(), navigator)}>{ if sets.len() == 1 { "Show the change" } else { "Show these changes" } }</a>
+            <a class="tip-link" tabindex="-1" href={to.href()} onclick={follow(to.clone())}>{ if sets.len() == 1 { "Show the change" } else { "Show these changes" } }</a>
         </div>
     }
 }

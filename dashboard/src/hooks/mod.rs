@@ -1,6 +1,5 @@
 //! What pages and components remember and listen to.
 
-pub mod capped;
 pub mod clock;
 pub mod media;
 pub mod paged;

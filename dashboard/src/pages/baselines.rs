@@ -8,7 +8,7 @@ use yew::prelude::*;
 use super::configuration::skeleton;
 use crate::components::change::ChangeList;
 use crate::components::fold::Fold;
-use crate::components::go::{Address, Go};
+use crate::components::go::{Address, link};
 use crate::components::time::Time;
 use crate::configuration::{Side, Which};
 use crate::format;
@@ -19,33 +19,21 @@ use crate::route::Route;
 /// Entries of a page.
 const BASELINES: u64 = 10;
 
-#[derive(PartialEq, Properties)]
-pub struct BaselinesProps {
-    /// The host.
-    pub host_id: Uuid,
-    /// Counts what was approved here, so that it is seen at once.
-    pub version: u32,
-}
-
-/// The newest first.
-#[component]
-pub fn Baselines(props: &BaselinesProps) -> Html {
-    let baselines = use_paged(
-        (props.host_id, props.version),
-        None,
-        |(host_id, _), cursor| {
-            operations::list_baselines(*host_id)
-                .limit(BASELINES)
-                .cursor(cursor)
-        },
-    );
+/// The newest first; `version` counts what was approved here, so that it is seen at once.
+#[hook]
+pub fn use_baselines(host_id: Uuid, version: u32) -> Html {
+    let baselines = use_paged((host_id, version), None, |(host_id, _), cursor| {
+        operations::list_baselines(*host_id)
+            .limit(BASELINES)
+            .cursor(cursor)
+    });
     html! {
         <section aria-label="History of the baseline">
             <h2 class="table-title">{ "Baseline" }</h2>
             { baselines.list.show(skeleton, |pages| if pages.items.is_empty() {
                 html! { <p class="muted">{ "There is none yet: the first configuration that arrives becomes it." }</p> }
             } else {
-                html! { <ol class="card baselines">{ for pages.items.iter().map(|baseline| entry(props.host_id, baseline)) }</ol> }
+                html! { <ol class="card baselines">{ for pages.items.iter().map(|baseline| entry(host_id, baseline)) }</ol> }
             }) }
             { baselines.more() }
         </section>
@@ -77,7 +65,7 @@ fn entry(host_id: Uuid, baseline: &Baseline) -> Html {
             <div class="baseline-head">
                 <span class="baseline-reason">{ &baseline.reason }</span>
                 <span class="muted">{ &baseline.by }{ " · " }<Time at={Some(baseline.at)} /></span>
-                <span class="baseline-links"><Go to={configuration}>{ "Configuration" }</Go><Go to={compare}>{ "Compare with now" }</Go></span>
+                <span class="baseline-links">{ link(configuration, "", html! { <>{ "Configuration" }</> }) }{ link(compare, "", html! { <>{ "Compare with now" }</> }) }</span>
             </div>
             if !baseline.items.is_empty() {
                 <Fold title={html! { <span>{ format!("{} taken over", format::count(baseline.items.len(), "item")) }</span> }} {view} />

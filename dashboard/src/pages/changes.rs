@@ -9,9 +9,9 @@ use super::host_changes::SetCard;
 use crate::change::{Set, key_pattern};
 use crate::components::change::change_parts;
 use crate::components::empty::Empty;
-use crate::components::filters::{Filter, Filters, labels};
+use crate::components::filters::{Filter, filters, labels};
 use crate::components::fold::Fold;
-use crate::components::go::{Address, Go};
+use crate::components::go::{Address, link};
 use crate::components::icon::Glyph;
 use crate::components::time::Time;
 use crate::format;
@@ -84,7 +84,7 @@ pub fn Changes() -> Html {
     html! {
         <>
             <header class="page-head"><div><h1>{ "Changes" }</h1><p class="muted">{ "What changed in the fleet, newest first." }</p></div></header>
-            <div class="filters-row"><Filters {query} {fields} /></div>
+            <div class="filters-row">{ filters(&query, &fields, Html::default()) }</div>
             { changes.list.show(skeleton, |pages| if pages.items.is_empty() {
                 html! { <div class="card"><Empty glyph={Glyph::Change} title="Nothing like that has changed in this time." /></div> }
             } else {
@@ -141,5 +141,5 @@ fn host(host: &ChangedHost) -> Html {
             ("change", host.change_set_id.to_string()),
         ],
     );
-    html! { <li><Go {to}>{ &host.host_name }</Go><span class="muted">{ " " }<Time at={Some(host.at)} /></span></li> }
+    html! { <li>{ link(to, "", html! { <>{ &host.host_name }</> }) }<span class="muted">{ " " }<Time at={Some(host.at)} /></span></li> }
 }

@@ -10,13 +10,13 @@ use super::compare_group::Group;
 use super::configuration::skeleton;
 use super::snapshots::Snapshots;
 use crate::api::PAGE_ITEMS;
+use crate::components::capped::Capped;
 use crate::components::change::{change_sign, item_name, item_value};
 use crate::components::empty::Empty;
-use crate::components::filters::{Filter, Filters};
+use crate::components::filters::{Filter, filters};
 use crate::components::icon::{Glyph, icon};
 use crate::configuration::{Side, Which};
 use crate::format;
-use crate::hooks::capped::use_capped;
 use crate::hooks::polled::use_polled;
 use crate::hooks::query::{Query, use_query};
 use crate::loaded::Shared;
@@ -158,93 +158,80 @@ fn Diff(props: &DiffProps) -> Html {
             return html! { <div class="card"><Empty glyph={Glyph::Tick} title="Nothing differs." /></div> };
         }
         let is_text = query.get("view") == Some("unified");
-        let fields = vec![
+        let fields = [
             Filter::text("q", "Item", "openssl, PATH"),
             Filter::section(("", "all sections")),
         ];
         html! {
             <>
                 <div class="filters-row">
-                    <Filters query={query.clone()} fields={if is_text { Vec::new() } else { fields }}>
-                        { segments(query, "view", "How it is shown", [("", "Side by side"), ("unified", "Unified")]) }
-                    </Filters>
+                    { filters(query, if is_text { &[] } else { &fields }, segments(query, "view", "How it is shown", [("", "Side by side"), ("unified", "Unified")])) }
                     <span class="muted" role="status">{ format!("{} between them", format::count(diff.items.len(), "difference")) }</span>
                 </div>
-                if is_text { <Unified diff={diff.clone()} /> } else { <Beside diff={diff.clone()} section={query.get("section").map(str::to_owned)} words={query.get("q").unwrap_or_default().to_lowercase()} /> }
+                { if is_text { unified(diff) } else { beside(diff, query) } }
             </>
         }
     })
 }
 
-#[derive(PartialEq, Properties)]
-struct BesideProps {
-    diff: Shared<ConfigurationDiff>,
-    section: Option<String>,
-    words: String,
+/// One item a row, left and right.
+fn beside(diff: &Shared<ConfigurationDiff>, query: &Query) -> Html {
+    let section = query.get("section");
+    let words = query.get("q").unwrap_or_default().to_lowercase();
+    let is_shown = |place: &usize| {
+        let change = &diff.items[*place];
+        section.is_none_or(|section| section == change.section)
+            && change.key.to_lowercase().contains(&words)
+    };
+    let places: Vec<usize> = (0..diff.items.len()).filter(is_shown).collect();
+    let (diff, count) = (diff.clone(), places.len());
+    let view = Callback::from(move |shown| {
+        html! {
+            <div class="card table-card">
+                <table class="table beside">
+                    <caption class="visually-hidden">{ "Differences" }</caption>
+                    <thead><tr><th scope="col">{ "Item" }</th><th scope="col">{ "Left" }</th><th scope="col">{ "Right" }</th></tr></thead>
+                    <tbody>{ for places[..shown].iter().map(|place| row(&diff.items[*place])) }</tbody>
+                </table>
+            </div>
+        }
+    });
+    html! { <Capped {count} {view} /> }
 }
 
-/// One item a row, left and right.
-#[component]
-fn Beside(props: &BesideProps) -> Html {
-    let section = props.section.as_deref();
-    let is_shown = |change: &&Change| {
-        section.is_none_or(|section| section == change.section)
-            && change.key.to_lowercase().contains(&props.words)
-    };
-    let changes: Vec<&Change> = props.diff.items.iter().filter(is_shown).collect();
-    let (shown, more) = use_capped(changes.len());
+fn row(change: &Change) -> Html {
     let side = |value: &Option<String>| {
         value.as_deref().map_or_else(
             || html! { <span class="muted">{ format::NOTHING }</span> },
             item_value,
         )
     };
-    let row = |change: &&Change| {
-        html! {
-            <tr key={format!("{} {}", change.section, change.key)} data-key={change.key.clone()} class={format!("change-{}", change.kind)}>
-                <th scope="row">{ change_sign(change) }{ item_name(&change.section, &change.key) }<span class="item-rest">{ &change.section }</span></th>
-                <td data-label="Left">{ side(&change.before) }</td>
-                <td data-label="Right">{ side(&change.after) }</td>
-            </tr>
-        }
-    };
     html! {
-        <>
-            <div class="card table-card">
-                <table class="table beside">
-                    <caption class="visually-hidden">{ "Differences" }</caption>
-                    <thead><tr><th scope="col">{ "Item" }</th><th scope="col">{ "Left" }</th><th scope="col">{ "Right" }</th></tr></thead>
-                    <tbody>{ for changes[..shown].iter().map(row) }</tbody>
-                </table>
-            </div>
-            { more }
-        </>
+        <tr key={format!("{} {}", change.section, change.key)} data-key={change.key.clone()} class={format!("change-{}", change.kind)}>
+            <th scope="row">{ change_sign(change) }{ item_name(&change.section, &change.key) }<span class="item-rest">{ &change.section }</span></th>
+            <td data-label="Left">{ side(&change.before) }</td>
+            <td data-label="Right">{ side(&change.after) }</td>
+        </tr>
     }
-}
-
-#[derive(PartialEq, Properties)]
-struct UnifiedProps {
-    diff: Shared<ConfigurationDiff>,
 }
 
 /// The difference as text: the sign says what the colour does.
-#[component]
-fn Unified(props: &UnifiedProps) -> Html {
-    let lines: Vec<&str> = props.diff.unified.lines().collect();
-    let (shown, more) = use_capped(lines.len());
-    let line = |line: &&str| {
-        let class = match line.as_bytes().first() {
-            Some(b'+') => "line line-added",
-            Some(b'-') => "line line-removed",
-            Some(b'@') => "line line-place",
-            _ => "line",
-        };
-        html! { <span {class}>{ *line }{ "\n" }</span> }
+fn unified(diff: &Shared<ConfigurationDiff>) -> Html {
+    let (diff, count) = (diff.clone(), diff.unified.lines().count());
+    let view = Callback::from(move |shown| {
+        html! {
+            <pre class="card unified" tabindex="0" role="region" aria-label="Unified difference">{ for diff.unified.lines().take(shown).map(line) }</pre>
+        }
+    });
+    html! { <Capped {count} {view} /> }
+}
+
+fn line(line: &str) -> Html {
+    let class = match line.as_bytes().first() {
+        Some(b'+') => "line line-added",
+        Some(b'-') => "line line-removed",
+        Some(b'@') => "line line-place",
+        _ => "line",
     };
-    html! {
-        <>
-            <pre class="card unified" tabindex="0" role="region" aria-label="Unified difference">{ for lines[..shown].iter().map(line) }</pre>
-            { more }
-        </>
-    }
+    html! { <span {class}>{ line }{ "\n" }</span> }
 }

@@ -9,7 +9,7 @@ use super::compare::host_choice;
 use super::configuration::skeleton;
 use crate::components::change::ChangeList;
 use crate::components::empty::Empty;
-use crate::components::filters::{Filter, Filters, labels};
+use crate::components::filters::{Filter, filters, labels};
 use crate::components::fold::Fold;
 use crate::components::icon::Glyph;
 use crate::format;
@@ -50,9 +50,9 @@ pub fn Group(props: &GroupProps) -> Html {
     html! {
         <>
             <div class="filters-row">
-                <Filters query={query.clone()} fields={vec![Filter::text("label", "Hosts with", "role=web")]}>
+                { filters(query, &[Filter::text("label", "Hosts with", "role=web")], html! {
                     <label class="filter-field"><span>{ "Compared with" }</span>{ host_choice(&props.hosts, golden, "what most of them have", on_golden) }</label>
-                </Filters>
+                }) }
             </div>
             { members.list.show(skeleton, |pages| if pages.items.is_empty() {
                 html! { <div class="card"><Empty glyph={Glyph::Search} title="No host has these labels." /></div> }

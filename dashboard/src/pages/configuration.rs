@@ -1,23 +1,23 @@
 //! A host's configuration, now or at any time: by section, searched as one types.
 
 use infra_watch_client::operations;
-use infra_watch_client::types::{Host, SectionFreshness};
+use infra_watch_client::types::SectionFreshness;
 use uuid::Uuid;
 use yew::prelude::*;
 
 use super::snapshots::Snapshots;
 use crate::change::value;
+use crate::components::capped::Capped;
 use crate::components::change::item_name;
 use crate::components::empty::Empty;
-use crate::components::filters::{Filter, Filters};
+use crate::components::filters::{Filter, filters};
 use crate::components::fold::Fold;
-use crate::components::go::{Address, Go};
+use crate::components::go::{Address, link};
 use crate::components::icon::{Glyph, icon};
 use crate::components::secret::Copy;
 use crate::components::time::Time;
 use crate::configuration::{Item, Side, Which, items, search};
 use crate::format;
-use crate::hooks::capped::use_capped;
 use crate::hooks::polled::use_polled;
 use crate::hooks::query::{Query, use_query};
 use crate::loaded::Shared;
@@ -33,24 +33,8 @@ struct Looked {
     items: Shared<Vec<Item>>,
 }
 
-#[derive(PartialEq, Properties)]
-pub struct ConfigurationTabProps {
-    /// The host.
-    pub host: Shared<Host>,
-}
-
-/// Which one above, then its items; what to do where there is none yet.
-#[component]
-pub fn ConfigurationTab(props: &ConfigurationTabProps) -> Html {
-    if props.host.snapshot_at.is_none() {
-        return html! { <div class="card"><NothingYet /></div> };
-    }
-    html! { <Browse host_id={props.host.host_id} /> }
-}
-
 /// Says how a host comes to have a configuration here.
-#[component]
-pub fn NothingYet() -> Html {
+pub fn nothing_yet() -> Html {
     html! {
         <Empty glyph={Glyph::Inventory} title="No configuration has arrived from this host yet.">
             <p class="muted">{ "Agents send one soon after they start, and then once an hour. An agent of an older version sends none: update it, and look at what it would send:" }</p>
@@ -60,12 +44,14 @@ pub fn NothingYet() -> Html {
 }
 
 #[derive(PartialEq, Properties)]
-struct BrowseProps {
-    host_id: Uuid,
+pub struct ConfigurationTabProps {
+    /// The host.
+    pub host_id: Uuid,
 }
 
+/// Which one above, then its items.
 #[component]
-fn Browse(props: &BrowseProps) -> Html {
+pub fn ConfigurationTab(props: &ConfigurationTabProps) -> Html {
     let host_id = props.host_id;
     let query = use_query();
     let which = Which::parse(query.get("snapshot").unwrap_or_default());
@@ -100,14 +86,12 @@ fn Browse(props: &BrowseProps) -> Html {
             Route::Compare,
             [("left", side(right)), ("right", side(which.clone()))],
         );
-        html! { <Go {to} class="button">{ icon(Glyph::Compare) }{ words }</Go> }
+        html! { { link(to, "button", html! { <>{ icon(Glyph::Compare) }{ words }</> }) } }
     };
     html! {
         <section aria-label="Configuration">
             <div class="filters-row">
-                <Filters query={query.clone()} fields={vec![Filter::text("q", "Search", "Key or value")]}>
-                    <Snapshots {host_id} which={which.clone()} {on_change} />
-                </Filters>
+                { filters(&query, &[Filter::text("q", "Search", "Key or value")], html! { <Snapshots {host_id} which={which.clone()} {on_change} /> }) }
                 <div class="row-actions">
                     if which != Which::Latest { { compare(Which::Latest, "Compare with now") } }
                     if which != Which::Baseline { { compare(Which::Baseline, "Compare with the baseline") } }
@@ -143,7 +127,7 @@ fn content(looked: &Looked, query: &Query) -> Html {
                 { tile(None, "everything", looked.items.len(), html! { <span class="muted">{ "taken " }<Time at={Some(looked.taken_at)} /></span> }) }
                 { for looked.freshness.iter().map(|fresh| tile(Some(&fresh.section), &fresh.section, count(&fresh.section), freshness(fresh))) }
             </div>
-            <Items items={looked.items.clone()} {places} />
+            { table(&looked.items, places) }
         </>
     }
 }
@@ -162,41 +146,39 @@ fn freshness(fresh: &SectionFreshness) -> Html {
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct ItemsProps {
-    items: Shared<Vec<Item>>,
-    places: Vec<usize>,
-}
-
 /// The items as a table, as many as are looked at.
-#[component]
-fn Items(props: &ItemsProps) -> Html {
-    let (shown, more) = use_capped(props.places.len());
-    if props.places.is_empty() {
+fn table(items: &Shared<Vec<Item>>, places: Vec<usize>) -> Html {
+    let count = places.len();
+    if count == 0 {
         return html! { <Empty glyph={Glyph::Search} title="Nothing here has that in its key or value." /> };
     }
-    let row = |place: &usize| {
-        let item = &props.items[*place];
+    let items = items.clone();
+    let view = Callback::from(move |shown| {
         html! {
-            <tr key={format!("{} {}", item.section, item.key)} data-key={item.key.clone()}>
-                <td class="cell-section muted" data-label="Section">{ &item.section }</td>
-                <th scope="row">{ item_name(&item.section, &item.key) }</th>
-                <td class="cell-value">{ whole_value(&item.value) }</td>
-            </tr>
-        }
-    };
-    html! {
-        <>
             <div class="card table-card">
                 <table class="table items">
                     <caption class="visually-hidden">{ "Items of the configuration" }</caption>
                     <thead><tr><th scope="col" class="cell-section">{ "Section" }</th><th scope="col">{ "Item" }</th><th scope="col">{ "Value" }</th></tr></thead>
-                    <tbody>{ for props.places[..shown].iter().map(row) }</tbody>
+                    <tbody>{ for places[..shown].iter().map(|place| row(&items[*place])) }</tbody>
                 </table>
             </div>
-            { more }
-            <p class="table-foot muted" role="status">{ format::count(props.places.len(), "item") }</p>
+        }
+    });
+    html! {
+        <>
+            <Capped {count} {view} />
+            <p class="table-foot muted" role="status">{ format::count(count, "item") }</p>
         </>
+    }
+}
+
+fn row(item: &Item) -> Html {
+    html! {
+        <tr key={format!("{} {}", item.section, item.key)} data-key={item.key.clone()}>
+            <td class="cell-section muted" data-label="Section">{ &item.section }</td>
+            <th scope="row">{ item_name(&item.section, &item.key) }</th>
+            <td class="cell-value">{ whole_value(&item.value) }</td>
+        </tr>
     }
 }
 

@@ -7,22 +7,22 @@ use infra_watch_client::types::{Drift, DriftState, Host, HostDriftState, HostSta
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
-use super::baselines::Baselines;
-use super::configuration::{NothingYet, skeleton};
+use super::baselines::use_baselines;
+use super::configuration::{nothing_yet, skeleton};
 use super::drift_acts::{Act, DriftDialog};
 use crate::api::{PAGE_ITEMS, use_role};
 use crate::change::of_drift;
+use crate::components::capped::Capped;
 use crate::components::change::{direction, disposition, item_name, values};
 use crate::components::empty::Empty;
-use crate::components::filters::{Filter, Filters};
-use crate::components::go::{Address, Go};
+use crate::components::filters::{Filter, filters};
+use crate::components::go::{Address, link};
 use crate::components::icon::{Glyph, icon};
 use crate::components::labels;
 use crate::components::status::mark;
 use crate::components::time::Time;
 use crate::configuration::{Side, Which};
 use crate::format;
-use crate::hooks::capped::use_capped;
 use crate::hooks::polled::use_polled;
 use crate::hooks::query::use_query;
 use crate::loaded::Shared;
@@ -80,6 +80,7 @@ pub fn DriftTab(props: &DriftTabProps) -> Html {
             })
         },
     );
+    let baselines = use_baselines(host.host_id, *done_count);
     let on_done = {
         let (retry, done_count) = (known.retry.clone(), done_count.clone());
         Callback::from(move |()| {
@@ -93,7 +94,7 @@ pub fn DriftTab(props: &DriftTabProps) -> Html {
                 <>
                     { state_line(host, known.state.as_ref()) }
                     if host.snapshot_at.is_none() {
-                        <div class="card"><NothingYet /></div>
+                        <div class="card">{ nothing_yet() }</div>
                     } else if known.items.is_empty() {
                         { none(known.state.as_ref()) }
                     } else {
@@ -101,7 +102,7 @@ pub fn DriftTab(props: &DriftTabProps) -> Html {
                     }
                 </>
             }) }
-            <Baselines host_id={host.host_id} version={*done_count} />
+            { baselines }
         </section>
     }
 }
@@ -136,7 +137,7 @@ fn state_line(host: &Host, state: Option<&HostDriftState>) -> Html {
                 ("right", side(Which::Latest)),
             ],
         );
-        html! { <Go {to} class="button">{ icon(Glyph::Compare) }{ "Baseline beside now" }</Go> }
+        html! { { link(to, "button", html! { <>{ icon(Glyph::Compare) }{ "Baseline beside now" }</> }) } }
     };
     let (status, word) = match state.state {
         DriftState::AtBaseline => (HostStatus::Up, "At its baseline"),
@@ -190,6 +191,40 @@ fn unknown(host: &Host, state: &HostDriftState) -> Html {
     html! { <>{ "The last configuration was read " }<Time at={state.snapshot_at} />{ format!(", too long ago to say how the host is now.{known}") }</> }
 }
 
+/// What is chosen among the items, for those who may do something with it.
+#[derive(Clone)]
+struct Choice {
+    chosen: UseStateHandle<Chosen>,
+    /// Those of them that are still there.
+    ready: Chosen,
+}
+
+impl Choice {
+    /// A box that chooses these items, or leaves them.
+    fn over(&self, label: &str, of: Chosen) -> Html {
+        let is_on = !of.is_empty() && of.is_subset(&self.ready);
+        let this = self.clone();
+        let onchange = move |event: Event| {
+            let is_on = event
+                .target_dyn_into::<HtmlInputElement>()
+                .is_some_and(|input| input.checked());
+            this.chosen.set(if is_on {
+                this.ready.union(&of).cloned().collect()
+            } else {
+                this.ready.difference(&of).cloned().collect()
+            });
+        };
+        html! { <td class="cell-choice"><input type="checkbox" checked={is_on} aria-label={format!("Select {label}")} {onchange} /></td> }
+    }
+}
+
+fn ids<'a>(items: impl IntoIterator<Item = &'a Drift>) -> Chosen {
+    let items = items.into_iter();
+    items
+        .map(|item| (item.section.clone(), item.key.clone()))
+        .collect()
+}
+
 #[derive(PartialEq, Properties)]
 struct ItemsProps {
     host: Shared<Host>,
@@ -206,73 +241,24 @@ fn Items(props: &ItemsProps) -> Html {
     let act = use_state(|| None::<Act>);
     let (section, meaning) = (query.get("section"), query.get("meaning"));
     let words = query.get("q").unwrap_or_default().to_lowercase();
-    let is_shown = |item: &&Drift| {
+    let items = &props.items;
+    let is_shown = |place: &usize| {
+        let item = &items[*place];
         section.is_none_or(|section| section == item.section)
             && meaning.is_none_or(|meaning| meaning == item.disposition.to_string())
             && item.key.to_lowercase().contains(&words)
     };
-    let items: Vec<&Drift> = props.items.iter().filter(is_shown).collect();
-    let (shown, more) = use_capped(items.len());
-    let id = |item: &Drift| (item.section.clone(), item.key.clone());
+    let places: Vec<usize> = (0..items.len()).filter(is_shown).collect();
     // Those that are gone meanwhile are not approved, and not counted.
-    let ready: Chosen = props
-        .items
-        .iter()
-        .map(id)
-        .filter(|id| chosen.contains(id))
-        .collect();
-    let choose = |label: String, of: Chosen| {
-        let is_on = !of.is_empty() && of.is_subset(&ready);
-        let (chosen, ready) = (chosen.clone(), ready.clone());
-        let onchange = move |event: Event| {
-            let is_on = event
-                .target_dyn_into::<HtmlInputElement>()
-                .is_some_and(|input| input.checked());
-            chosen.set(if is_on {
-                ready.union(&of).cloned().collect()
-            } else {
-                ready.difference(&of).cloned().collect()
-            });
-        };
-        html! { <input type="checkbox" checked={is_on} aria-label={label} {onchange} /> }
-    };
-    let row = |item: &&Drift| {
-        let change = of_drift(item);
-        html! {
-            <tr key={format!("{} {}", item.section, item.key)} data-key={item.key.clone()}>
-                if is_admin { <td class="cell-choice">{ choose(item.key.clone(), BTreeSet::from([id(item)])) }</td> }
-                <th scope="row">{ item_name(&item.section, &item.key) }</th>
-                <td class="cell-values">{ values(&change) }</td>
-                <td class="cell-direction">{ direction(&change) }</td>
-                <td data-label="Since"><Time at={Some(item.since)} /></td>
-                <td>{ disposition(item.disposition) }</td>
-            </tr>
-        }
-    };
-    let head = |section: &str| {
-        let of: Chosen = items
-            .iter()
-            .filter(|item| item.section == section)
-            .map(|item| id(item))
-            .collect();
-        let count = format::number(of.len() as f64);
-        html! {
-            <tr class="section-row" key={format!("section {section}")}>
-                if is_admin { <td class="cell-choice">{ choose(format!("All of {section}"), of) }</td> }
-                <th scope="rowgroup" colspan="5">{ section.to_owned() }<span class="muted">{ format!(" {count}") }</span></th>
-            </tr>
-        }
-    };
-    let mut rows = Vec::new();
-    for (place, item) in items[..shown].iter().enumerate() {
-        if place == 0 || items[place - 1].section != item.section {
-            rows.push(head(&item.section));
-        }
-        rows.push(row(item));
-    }
-    let start = |next: fn(Chosen) -> Act, of: Chosen| {
-        let act = act.clone();
-        move |_: MouseEvent| act.set(Some(next(of.clone())))
+    let ready: Chosen = ids(items.iter()).intersection(&chosen).cloned().collect();
+    let count = ready.len();
+    let act_on = |action: &'static str,
+                  is_primary: bool,
+                  words: &'static str,
+                  next: fn(Chosen) -> Act| {
+        let (act, of) = (act.clone(), ready.clone());
+        let onclick = move |_: MouseEvent| act.set(Some(next(of.clone())));
+        html! { <button type="button" class={classes!("button", is_primary.then_some("button-primary"))} data-action={action} disabled={count == 0} {onclick}>{ words }</button> }
     };
     let on_close = {
         let act = act.clone();
@@ -285,7 +271,7 @@ fn Items(props: &ItemsProps) -> Html {
             on_done.emit(());
         })
     };
-    let fields = vec![
+    let fields = [
         Filter::text("q", "Item", "openssl, PATH, sshd"),
         Filter::section(("", "all sections")),
         Filter::choice(
@@ -299,35 +285,71 @@ fn Items(props: &ItemsProps) -> Html {
             ],
         ),
     ];
-    let count = ready.len();
+    let actions = is_admin.then(|| {
+        html! {
+            <div class="row-actions">
+                <span class="muted" role="status">{ if count == 0 { "Nothing selected".to_owned() } else { format!("{} selected", format::count(count, "item")) } }</span>
+                { act_on("ignore", false, "Ignore…", Act::Ignore) }
+                { act_on("approve", true, "Approve…", Act::Approve) }
+            </div>
+        }
+    });
+    let choice = is_admin.then_some(Choice { chosen, ready });
+    let (items, shown_count) = (items.clone(), places.len());
+    let view = Callback::from(move |shown| table(&items, &places, shown, choice.as_ref()));
     html! {
         <>
-            <div class="filters-row">
-                <Filters {query} {fields} />
-                if is_admin {
-                    <div class="row-actions">
-                        <span class="muted" role="status">{ if count == 0 { "Nothing selected".to_owned() } else { format!("{} selected", format::count(count, "item")) } }</span>
-                        <button type="button" class="button" data-action="ignore" disabled={count == 0} onclick={start(Act::Ignore, ready.clone())}>{ "Ignore…" }</button>
-                        <button type="button" class="button button-primary" data-action="approve" disabled={count == 0} onclick={start(Act::Approve, ready.clone())}>{ "Approve…" }</button>
-                    </div>
-                }
-            </div>
-            if items.is_empty() {
+            <div class="filters-row">{ filters(&query, &fields, Html::default()) }{ for actions }</div>
+            if shown_count == 0 {
                 <div class="card"><Empty glyph={Glyph::Search} title="No item is like that." /></div>
             } else {
-                <div class="card table-card">
-                    <table class="table drift">
-                        <caption class="visually-hidden">{ "What differs from the baseline" }</caption>
-                        <thead><tr>
-                            if is_admin { <th scope="col" class="cell-choice">{ choose("All".to_owned(), items.iter().map(|item| id(item)).collect()) }</th> }
-                            <th scope="col">{ "Item" }</th><th scope="col">{ "Baseline → now" }</th><th scope="col"><span class="visually-hidden">{ "Direction" }</span></th><th scope="col">{ "Since" }</th><th scope="col">{ "Meaning" }</th>
-                        </tr></thead>
-                        <tbody>{ for rows }</tbody>
-                    </table>
-                </div>
-                { more }
+                <Capped count={shown_count} {view} />
             }
             if let Some(act) = (*act).clone() { <DriftDialog host={props.host.clone()} {act} {on_close} {on_done} /> }
         </>
+    }
+}
+
+/// The first of the items, section by section; "all" is all that could be shown.
+fn table(items: &[Drift], places: &[usize], shown: usize, choice: Option<&Choice>) -> Html {
+    let all = || places.iter().map(|place| &items[*place]);
+    let over = |label: &str, of: Chosen| choice.map(|choice| choice.over(label, of));
+    let mut rows = Vec::new();
+    let mut section = "";
+    for item in all().take(shown) {
+        if section != item.section {
+            section = &item.section;
+            let of = ids(all().filter(|item| item.section == section));
+            let count = format::number(of.len() as f64);
+            rows.push(html! {
+                <tr class="section-row" key={format!("section {section}")}>
+                    { for over(&format!("all of {section}"), of) }
+                    <th scope="rowgroup" colspan="5">{ section.to_owned() }<span class="muted">{ format!(" {count}") }</span></th>
+                </tr>
+            });
+        }
+        let change = of_drift(item);
+        rows.push(html! {
+            <tr key={format!("{section} {}", item.key)} data-key={item.key.clone()}>
+                { for over(&item.key, ids([item])) }
+                <th scope="row">{ item_name(section, &item.key) }</th>
+                <td class="cell-values">{ values(&change) }</td>
+                <td class="cell-direction">{ direction(&change) }</td>
+                <td data-label="Since"><Time at={Some(item.since)} /></td>
+                <td>{ disposition(item.disposition) }</td>
+            </tr>
+        });
+    }
+    html! {
+        <div class="card table-card">
+            <table class="table drift">
+                <caption class="visually-hidden">{ "What differs from the baseline" }</caption>
+                <thead><tr>
+                    { for over("all", ids(all())) }
+                    <th scope="col">{ "Item" }</th><th scope="col">{ "Baseline → now" }</th><th scope="col"><span class="visually-hidden">{ "Direction" }</span></th><th scope="col">{ "Since" }</th><th scope="col">{ "Meaning" }</th>
+                </tr></thead>
+                <tbody>{ for rows }</tbody>
+            </table>
+        </div>
     }
 }

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use yew::prelude::*;
 
 use super::administration::{Administration, skeleton};
-use crate::api::{ApiError, PAGE_ITEMS, use_role};
-use crate::components::confirm::Confirm;
+use crate::api::{Api, ApiError, PAGE_ITEMS, use_role};
+use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
 use crate::components::empty::Empty;
 use crate::components::field::{SelectField, TextField};
@@ -94,7 +94,7 @@ pub fn DriftRules() -> Html {
             }) }
             { match ((*doing).clone(), known.data()) {
                 (Doing::Create, Some(data)) => html! { <CreateRule hosts={data.hosts.clone()} on_close={close} on_done={known.retry.clone()} /> },
-                (Doing::Delete(rule_id, sentence), _) => html! { <DeleteRule {rule_id} {sentence} on_close={close} on_done={known.retry.clone()} /> },
+                (Doing::Delete(rule_id, sentence), _) => delete_rule(rule_id, &sentence, close, known.retry.clone()),
                 _ => Html::default(),
             } }
         </Administration>
@@ -332,32 +332,17 @@ fn CreateRule(props: &CreateRuleProps) -> Html {
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct DeleteRuleProps {
+/// Asks before the rule goes.
+fn delete_rule(
     rule_id: Uuid,
-    sentence: AttrValue,
+    sentence: &str,
     on_close: Callback<()>,
     on_done: Callback<()>,
-}
-
-/// Asks before the rule goes.
-#[component]
-fn DeleteRule(props: &DeleteRuleProps) -> Html {
-    let submit = use_submit();
-    let on_confirm = {
-        let (submit, rule_id) = (submit.clone(), props.rule_id);
-        let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
-        Callback::from(move |()| {
-            let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            submit.send(operations::delete_drift_rule(rule_id), move |()| {
-                on_done.emit(());
-                on_close.emit(());
-            });
-        })
-    };
+) -> Html {
+    let act = Callback::from(move |api: Api| api.ask(operations::delete_drift_rule(rule_id)));
     html! {
-        <Confirm title="Delete this rule?" action="Delete rule" busy={submit.is_busy()} error={submit.whole(&[])} {on_confirm} on_close={props.on_close.clone()}
-            warning={format!("“{}” holds no longer: what it marked now counts as drift again. The history of changes keeps its marks.", props.sentence)} />
+        <Ask title="Delete this rule?" action="Delete rule" {act} {on_close} {on_done}
+            warning={format!("“{sentence}” holds no longer: what it marked now counts as drift again. The history of changes keeps its marks.")} />
     }
 }
 

@@ -4,23 +4,22 @@ use infra_watch_client::operations;
 use infra_watch_client::types::{Host, Role};
 use uuid::Uuid;
 use yew::prelude::*;
-use yew_router::prelude::*;
 
-use super::configuration::ConfigurationTab;
+use super::configuration::{ConfigurationTab, nothing_yet};
 use super::drift::DriftTab;
-use super::host_changes::ChangesTab;
-use super::host_edit::{DeleteHost, EditHost};
+use super::host_changes::changes_tab;
+use super::host_edit::{EditHost, delete_host};
 use super::metrics::Metrics;
 use super::set_aside::SetAside;
 use crate::api::use_role;
-use crate::components::go::{Address, Go};
+use crate::components::go::{Address, link, tab};
 use crate::components::icon::{Glyph, icon};
 use crate::components::labels::{self, label_chips};
 use crate::components::status::{self, status_mark};
 use crate::components::time::Time;
 use crate::format;
 use crate::hooks::polled::use_polled;
-use crate::hooks::query::use_query;
+use crate::hooks::query::{Query, use_query};
 use crate::loaded::Shared;
 use crate::route::Route;
 
@@ -46,50 +45,38 @@ pub fn HostPage(props: &HostPageProps) -> Html {
     let host = use_polled(props.host_id, Some(HOST_SECONDS), |api, host_id| {
         api.ask(operations::get_host(host_id))
     });
+    let query = use_query();
+    let may_see = use_role() >= Role::Operator;
     let refresh = host.retry.clone();
     html! {
         <>
-            <nav class="crumbs" aria-label="Where this is"><Link<Route> to={Route::Overview}>{ "Overview" }</Link<Route>><span aria-hidden="true">{ "/" }</span></nav>
-            { host.show(skeleton, |host| html! { <><Header host={host.clone()} {refresh} /><Tabs host={host.clone()} /></> }) }
+            <nav class="crumbs" aria-label="Where this is">{ link(Route::Overview, "", html! { <>{ "Overview" }</> }) }<span aria-hidden="true">{ "/" }</span></nav>
+            { host.show(skeleton, |host| html! { <><Header host={host.clone()} {refresh} />{ tabs(host, &query, may_see) }</> }) }
         </>
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct TabsProps {
-    host: Shared<Host>,
-}
-
 /// The tabs of those who may see configurations, and what is behind the one that is open.
-#[component]
-fn Tabs(props: &TabsProps) -> Html {
-    let host = &props.host;
-    let query = use_query();
-    let may_see = use_role() >= Role::Operator;
-    let tab = query.get("tab").filter(|_| may_see).unwrap_or_default();
-    let tab = if TABS.iter().any(|(name, _)| *name == tab) {
-        tab
-    } else {
-        ""
-    };
-    let link = |(name, words): &(&'static str, &'static str)| {
-        let to = Address::new(
-            Route::Host {
-                host_id: host.host_id,
-            },
-            [("tab", (*name).to_owned())],
-        );
-        let class = classes!("tab", (*name == tab).then_some("tab-active"));
-        html! { <Go {to} {class} current={*name == tab}>{ *words }</Go> }
+fn tabs(host: &Shared<Host>, query: &Query, may_see: bool) -> Html {
+    let host_id = host.host_id;
+    let open = query.get("tab").filter(|_| may_see).unwrap_or_default();
+    let open = TABS
+        .iter()
+        .find(|(name, _)| *name == open)
+        .map_or("", |(name, _)| *name);
+    let link = |(name, words): &(&str, &str)| {
+        let to = Address::new(Route::Host { host_id }, [("tab", (*name).to_owned())]);
+        tab(to, "tab", *name == open, html! { *words })
     };
     html! {
         <>
             if may_see { <nav class="tabs host-tabs" aria-label="Of this host">{ for TABS.iter().map(link) }</nav> }
-            { match tab {
-                "configuration" => html! { <ConfigurationTab host={host.clone()} /> },
-                "changes" => html! { <ChangesTab host_id={host.host_id} /> },
+            { match open {
+                "configuration" if host.snapshot_at.is_none() => html! { <div class="card">{ nothing_yet() }</div> },
+                "configuration" => html! { <ConfigurationTab {host_id} /> },
+                "changes" => changes_tab(host_id, query),
                 "drift" => html! { <DriftTab host={host.clone()} /> },
-                _ => html! { <Metrics host_id={host.host_id} interval_seconds={host.interval_seconds} /> },
+                _ => html! { <Metrics {host_id} interval_seconds={host.interval_seconds} /> },
             } }
         </>
     }
@@ -134,7 +121,7 @@ fn Header(props: &HeaderProps) -> Html {
             }
             <dl class="card facts">{ facts(host) }</dl>
             if *editing { <EditHost host={host.clone()} on_close={set(&editing, false)} on_done={props.refresh.clone()} /> }
-            if *deleting { <DeleteHost host={host.clone()} on_close={set(&deleting, false)} /> }
+            if *deleting { { delete_host(host, set(&deleting, false)) } }
         </section>
     }
 }

@@ -10,9 +10,9 @@ use crate::api::Pages;
 use crate::change::{Set, key_pattern};
 use crate::components::change::ChangeList;
 use crate::components::empty::Empty;
-use crate::components::filters::{Filter, Filters};
+use crate::components::filters::{Filter, filters};
 use crate::components::fold::Fold;
-use crate::components::go::{Address, Go};
+use crate::components::go::{Address, link};
 use crate::components::icon::{Glyph, icon};
 use crate::components::time::Time;
 use crate::configuration::{Side, Which};
@@ -20,7 +20,7 @@ use crate::format::{self, Unit};
 use crate::hooks::clock::{use_now, zone};
 use crate::hooks::paged::use_paged;
 use crate::hooks::polled::use_polled;
-use crate::hooks::query::{Query, use_query};
+use crate::hooks::query::Query;
 use crate::loaded::Shared;
 use crate::range::Range;
 use crate::route::Route;
@@ -30,21 +30,13 @@ const CHANGES_SECONDS: u32 = 60;
 /// Sets of a page.
 const SETS: u64 = 20;
 
-#[derive(PartialEq, Properties)]
-pub struct ChangesTabProps {
-    /// The host.
-    pub host_id: Uuid,
-}
-
 /// One change set if the address names it, else all of them.
-#[component]
-pub fn ChangesTab(props: &ChangesTabProps) -> Html {
-    let query = use_query();
+pub fn changes_tab(host_id: Uuid, query: &Query) -> Html {
     match query.get("change").and_then(|id| id.parse::<Uuid>().ok()) {
         Some(change_set_id) => {
-            html! { <One key={format!("{change_set_id}")} host_id={props.host_id} {change_set_id} /> }
+            html! { <One key={format!("{change_set_id}")} {host_id} {change_set_id} /> }
         }
-        None => html! { <Timeline host_id={props.host_id} {query} /> },
+        None => html! { <Timeline {host_id} query={query.clone()} /> },
     }
 }
 
@@ -71,7 +63,7 @@ fn One(props: &OneProps) -> Html {
     let all = host_changes(props.host_id);
     html! {
         <section aria-label="A change">
-            <div class="filters-row"><Go to={all} class="button">{ "Show all changes" }</Go></div>
+            <div class="filters-row">{ link(all, "button", html! { <>{ "Show all changes" }</> }) }</div>
             { found.show(skeleton, |found| html! {
                 <article class="card change-set" data-change={found.0.head.change_set_id.to_string()}>
                     { head(&found.0.head, false, false) }
@@ -92,6 +84,7 @@ struct TimelineProps {
 /// The newest first, older ones on demand.
 #[component]
 fn Timeline(props: &TimelineProps) -> Html {
+    let now = use_now();
     let query = &props.query;
     let text = |name| query.get(name).map(str::to_owned);
     let span = span(query);
@@ -128,7 +121,7 @@ fn Timeline(props: &TimelineProps) -> Html {
     let known = use_sets(sets.list.data());
     html! {
         <section aria-label="Changes">
-            <div class="filters-row"><Filters query={query.clone()} {fields}>{ for span.map(|span| html! { <Span {span} query={query.clone()} /> }) }</Filters></div>
+            <div class="filters-row">{ filters(query, &fields, span.map_or_else(Html::default, |(from, to)| only(Range::between(from, to).words(now, zone(now)), query))) }</div>
             { sets.list.show(skeleton, |_| {
                 let is_shown = |set: &&Shared<Set>| of_kind(&set.changes, kind.as_deref()).next().is_some();
                 let shown: Vec<_> = known.iter().filter(is_shown).collect();
@@ -176,20 +169,11 @@ fn use_sets(pages: Option<&Shared<Pages<ChangeSet>>>) -> std::rc::Rc<Vec<Shared<
     })
 }
 
-#[derive(PartialEq, Properties)]
-struct SpanProps {
-    span: (i64, i64),
-    query: Query,
-}
-
 /// The span, and the way out of it.
-#[component]
-fn Span(props: &SpanProps) -> Html {
-    let now = use_now();
-    let words = Range::between(props.span.0, props.span.1).words(now, zone(now));
-    let query = props.query.clone();
+fn only(span: String, query: &Query) -> Html {
+    let query = query.clone();
     let onclick = move |_: MouseEvent| query.push([("from", None), ("to", None)]);
-    html! { <button type="button" class="button" {onclick} aria-label={format!("Only {words}: show all times")}>{ words }{ icon(Glyph::Cross) }</button> }
+    html! { <button type="button" class="button" {onclick} aria-label={format!("Only {span}: show all times")}>{ span }{ icon(Glyph::Cross) }</button> }
 }
 
 #[derive(PartialEq, Properties)]
@@ -259,13 +243,13 @@ fn head(set: &ChangeSet, with_host: bool, with_link: bool) -> Html {
     html! {
         <header class="change-head">
             <div>
-                <h3>if with_host { <Go to={host_changes(set.host_id)} class="host-link">{ &set.host_name }</Go>{ ": " } }{ &set.summary }</h3>
+                <h3>if with_host { { link(host_changes(set.host_id), "host-link", html! { <>{ &set.host_name }</> }) }{ ": " } }{ &set.summary }</h3>
                 <p class="muted">
                     <Time at={Some(set.detected_at)} exact={true} />
-                    if with_link { { " · " }<Go to={own}>{ "link" }</Go> }
+                    if with_link { { " · " }{ link(own, "", html! { <>{ "link" }</> }) } }
                 </p>
             </div>
-            <Go to={diff} class="button">{ icon(Glyph::Compare) }{ "Diff" }</Go>
+            { link(diff, "button", html! { <>{ icon(Glyph::Compare) }{ "Diff" }</> }) }
         </header>
     }
 }

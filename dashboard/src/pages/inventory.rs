@@ -8,8 +8,8 @@ use super::configuration::skeleton;
 use crate::change::key_pattern;
 use crate::components::change::{item_name, item_value};
 use crate::components::empty::Empty;
-use crate::components::filters::{Filter, Filters, labels};
-use crate::components::go::{Address, Go};
+use crate::components::filters::{Filter, filters, labels};
+use crate::components::go::{Address, link};
 use crate::components::icon::{Glyph, icon};
 use crate::format;
 use crate::hooks::paged::use_paged;
@@ -39,9 +39,9 @@ pub fn Inventory() -> Html {
         <>
             <header class="page-head">
                 <div><h1>{ "Inventory" }</h1><p class="muted">{ "Which hosts have what, by the ordering of each package manager." }</p></div>
-                <Go to={Address::new(Route::Compare, [])} class="button">{ icon(Glyph::Compare) }{ "Compare hosts" }</Go>
+                { link(Address::new(Route::Compare, []), "button", html! { <>{ icon(Glyph::Compare) }{ "Compare hosts" }</> }) }
             </header>
-            <div class="filters-row"><Filters {query} {fields} /></div>
+            <div class="filters-row">{ filters(&query, &fields, Html::default()) }</div>
             if asked.iter().any(Option::is_some) {
                 <Found {section} {asked} />
             } else {
@@ -100,7 +100,7 @@ fn table(items: &[InventoryItem]) -> Html {
         );
         html! {
             <tr key={format!("{} {}", item.host_id, item.key)} data-host={item.host_name.clone()}>
-                <th scope="row"><Go {to} class="host-link">{ &item.host_name }</Go></th>
+                <th scope="row">{ link(to, "host-link", html! { <>{ &item.host_name }</> }) }</th>
                 <td>{ item_name(&item.section, &item.key) }</td>
                 <td>{ item_value(&item.version) }</td>
             </tr>

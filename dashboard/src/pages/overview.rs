@@ -8,12 +8,11 @@ use infra_watch_client::types::{Columns, DriftState, Host, HostStatus, Role};
 use uuid::Uuid;
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
-use yew_router::prelude::*;
 
 use crate::api::{PAGE_ITEMS, use_role};
 use crate::components::empty::Empty;
 use crate::components::fleet_table::{FleetTable, Histories};
-use crate::components::go::{Address, Go};
+use crate::components::go::{Address, link};
 use crate::components::icon::{Glyph, icon};
 use crate::components::secret::Copy;
 use crate::components::status::{self, status_shape};
@@ -226,9 +225,9 @@ fn tell(news: &News, props: &StripProps) -> Html {
             <button type="button" class={classes!("tile", "tile-drifted", zero(drifted))} aria-pressed={is_chosen.to_string()} {onclick}>
                 { icon(Glyph::Warning) }<span class="tile-count">{ drifted }</span><span class="tile-name">{ "drifted" }</span>
             </button>
-            <Go to={day} class={classes!("tile", "tile-changes", zero(news.changes))}>
+            { link(day, classes!("tile", "tile-changes", zero(news.changes)), html! { <>
                 { icon(Glyph::Change) }<span class="tile-count">{ format!("{}{more}", news.changes) }</span><span class="tile-name">{ "changes in 24 h" }</span>
-            </Go>
+            </> }) }
         </>
     }
 }
@@ -245,7 +244,7 @@ fn FirstSteps() -> Html {
             if role == Role::Admin {
                 <p class="muted">{ "Make an enrolment key, then start the agent on a machine:" }</p>
                 <Copy label="Command line" value={format!("infra-watch-agent run --server {origin} --enrollment-key KEY")} />
-                <Link<Route> to={Route::EnrollmentKeys} classes="button button-primary">{ "Enrolment keys" }</Link<Route>>
+                { link(Route::EnrollmentKeys, "button button-primary", html! { <>{ "Enrolment keys" }</> }) }
             } else {
                 <p class="muted">{ "An administrator enrols machines; they appear here by themselves." }</p>
             }

@@ -4,12 +4,11 @@ use infra_watch_client::operations;
 use infra_watch_client::types::{Host, Role, SetAsideMachine};
 use yew::prelude::*;
 
-use crate::api::use_role;
-use crate::components::confirm::Confirm;
+use crate::api::{Api, use_role};
+use crate::components::ask::Ask;
 use crate::components::icon::{Glyph, icon};
 use crate::components::time::Time;
 use crate::format;
-use crate::hooks::submit::use_submit;
 use crate::loaded::Shared;
 
 /// What is to be decided: about which machine, and whether it is to be let in.
@@ -65,7 +64,7 @@ pub fn SetAside(props: &SetAsideProps) -> Html {
             <ul>{ for host.set_aside.iter().enumerate().map(|(place, found)| machine(place, found)) }</ul>
             if let Some((place, accept)) = *decision {
                 if place < host.set_aside.len() {
-                    <Decide host={host.clone()} {place} {accept} on_close={close} on_done={props.on_done.clone()} />
+                    { decide(host, place, accept, close, props.on_done.clone()) }
                 }
             }
         </section>
@@ -80,28 +79,23 @@ fn said(text: &str) -> &str {
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct DecideProps {
-    host: Shared<Host>,
+/// Says what will happen, and does it.
+fn decide(
+    host: &Host,
     place: usize,
     accept: bool,
     on_close: Callback<()>,
     on_done: Callback<()>,
-}
-
-/// Says what will happen, and does it.
-#[component]
-fn Decide(props: &DecideProps) -> Html {
-    let submit = use_submit();
-    let machine = &props.host.set_aside[props.place];
+) -> Html {
+    let machine = &host.set_aside[place];
     let name = if machine.hostname.is_empty() {
         "this machine".to_owned()
     } else {
         format!("“{}”", machine.hostname)
     };
-    let (title, action, words) = if props.accept {
+    let (title, action, warning) = if accept {
         (
-            format!("Let {name} be the host {}?", props.host.name),
+            format!("Let {name} be the host {}?", host.name),
             "Let it be this host",
             "From now on its reports are kept as those of this host, and the machine that was this host until now is set aside when it reports again. What was measured stays.",
         )
@@ -112,24 +106,13 @@ fn Decide(props: &DecideProps) -> Html {
             "It is taken off this list, and still not let in: if it reports again with the same identity, it is back here.",
         )
     };
-    let on_confirm = {
-        let submit = submit.clone();
-        let (host_id, id, accept) = (props.host.host_id, machine.set_aside_id, props.accept);
-        let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
-        Callback::from(move |()| {
-            let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            let done = move |()| {
-                on_done.emit(());
-                on_close.emit(());
-            };
-            if accept {
-                submit.send(operations::accept_set_aside_machine(host_id, id), done);
-            } else {
-                submit.send(operations::forget_set_aside_machine(host_id, id), done);
-            }
-        })
-    };
-    html! {
-        <Confirm {title} warning={words} {action} busy={submit.is_busy()} error={submit.whole(&[])} {on_confirm} on_close={props.on_close.clone()} />
-    }
+    let (host_id, id) = (host.host_id, machine.set_aside_id);
+    let act = Callback::from(move |api: Api| {
+        if accept {
+            api.ask(operations::accept_set_aside_machine(host_id, id))
+        } else {
+            api.ask(operations::forget_set_aside_machine(host_id, id))
+        }
+    });
+    html! { <Ask {title} {action} {warning} {act} {on_close} {on_done} /> }
 }
