@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/browser.rs"]
+#[expect(dead_code, reason = "each test binary uses its part")]
 mod browser;
 #[path = "support/demo.rs"]
 mod demo;

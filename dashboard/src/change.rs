@@ -81,6 +81,33 @@ pub fn value(text: &str) -> String {
     }
 }
 
+/// Both values as they are shown beside each other: of two texts, what differs between them.
+pub fn both(before: &str, after: &str) -> (String, String) {
+    let has_lines = |text: &str| text.contains('\n');
+    if !has_lines(before) || !has_lines(after) {
+        return (value(before), value(after));
+    }
+    // The first line is the text's hash.
+    let only_in = |text: &str, other: &str| {
+        let only: Vec<String> = text
+            .lines()
+            .skip(1)
+            .filter(|line| !other.lines().skip(1).any(|known| known == *line))
+            .map(|line| line.trim().to_owned())
+            .collect();
+        match only.as_slice() {
+            [] => format::NOTHING.to_owned(),
+            [line] => line.clone(),
+            lines => format::count(lines.len(), "line"),
+        }
+    };
+    match (only_in(before, after), only_in(after, before)) {
+        // Lines changed their places alone.
+        (gone, new) if gone == new => (value(before), value(after)),
+        both => both,
+    }
+}
+
 /// Changes that are shown together.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Group {
@@ -189,6 +216,26 @@ mod tests {
         );
         assert_eq!(value("http://a:1"), "http://a:1");
         assert_eq!(value(""), "");
+    }
+
+    #[test]
+    fn of_texts_the_lines_that_differ() {
+        let check = |before, after, expect: (&str, &str)| {
+            let (gone, new) = both(before, after);
+            assert_eq!((gone.as_str(), new.as_str()), expect);
+        };
+        check("1", "2", ("1", "2"));
+        check(
+            "sha256:1\nPort 22\nPermitRootLogin no",
+            "sha256:2\nPort 22\nPermitRootLogin yes",
+            ("PermitRootLogin no", "PermitRootLogin yes"),
+        );
+        check("sha256:1\na", "sha256:2\na\nb\nc", ("–", "2 lines"));
+        check(
+            "sha256:1\na\nb",
+            "sha256:2\nb\na",
+            ("sha256 1, 2 lines", "sha256 2, 2 lines"),
+        );
     }
 
     #[test]

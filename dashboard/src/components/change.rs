@@ -5,7 +5,7 @@ use yew::prelude::*;
 
 use super::capped::Capped;
 use super::fold::Fold;
-use crate::change::{groups, name, value};
+use crate::change::{both, groups, name, value};
 use crate::loaded::Shared;
 
 /// What is between two values, as a sign and as a word.
@@ -27,19 +27,23 @@ pub fn item_name(section: &str, key: &str) -> Html {
 
 /// A value on one line; all of it on hover.
 pub fn item_value(text: &str) -> Html {
-    html! { <code class="item-value" title={text.to_owned()}>{ value(text) }</code> }
+    short(text, value(text))
+}
+
+fn short(text: &str, words: String) -> Html {
+    html! { <code class="item-value" title={text.to_owned()}>{ words }</code> }
 }
 
 /// Before → after.
 pub fn values(change: &Change) -> Html {
-    let side = |text: &Option<String>| text.as_deref().map(item_value);
-    html! {
-        <span class="change-values">
-            { for side(&change.before) }
-            if change.before.is_some() && change.after.is_some() { <span class="change-arrow" aria-label="to">{ "→" }</span> }
-            { for side(&change.after) }
-        </span>
-    }
+    let values = match (change.before.as_deref(), change.after.as_deref()) {
+        (Some(before), Some(after)) => {
+            let (gone, new) = both(before, after);
+            html! { <>{ short(before, gone) }<span class="change-arrow" aria-label="to">{ "→" }</span>{ short(after, new) }</> }
+        }
+        (before, after) => before.or(after).map_or_else(Html::default, item_value),
+    };
+    html! { <span class="change-values">{ values }</span> }
 }
 
 /// Which way a version went, or that an item is new or gone.

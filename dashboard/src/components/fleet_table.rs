@@ -168,7 +168,7 @@ fn Row(props: &RowProps) -> Html {
             <td class="cell-name">
                 { link(to, "host-link", html! { <>{ &look.name }</> }) }
                 <span class="cell-notes">
-                    if look.set_aside > 0 { <span class="badge badge-warning" title="Other machines report as this host, and are not let in">{ icon(Glyph::Warning) }{ format!("{} set aside", look.set_aside) }</span> }
+                    if look.set_aside > 0 { <span class="badge badge-warning" title="Other machines report as this host, and are not let in">{ icon(Glyph::Warning) }{ look.set_aside }<span class="visually-hidden">{ " machines set aside" }</span></span> }
                     { label_chips(&look.labels) }
                 </span>
             </td>

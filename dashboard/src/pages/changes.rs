@@ -118,7 +118,7 @@ fn group(item: &ChangeItem) -> Html {
         }
     });
     let title = html! {
-        <span class="group-line" data-group={change.key.clone()}>
+        <span class={format!("group-line change-{}", change.kind)} data-group={change.key.clone()}>
             { change_parts(change, true) }
             <span class="group-count">{ match group.hosts.as_slice() { [only] => format!("on {}", only.host_name), _ => format!("on {}", format::count(count(group), "host")) } }</span>
             <span class="group-time muted"><Time at={Some(group.last_at)} />if group.first_at != group.last_at { { ", first " }<Time at={Some(group.first_at)} /> }</span>

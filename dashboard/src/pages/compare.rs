@@ -7,11 +7,11 @@ use web_sys::HtmlSelectElement;
 use yew::prelude::*;
 
 use super::compare_group::Group;
-use super::configuration::skeleton;
+use super::configuration::{skeleton, whole_value};
 use super::snapshots::Snapshots;
 use crate::api::PAGE_ITEMS;
 use crate::components::capped::Capped;
-use crate::components::change::{change_sign, item_name, item_value};
+use crate::components::change::{change_sign, item_name};
 use crate::components::empty::Empty;
 use crate::components::filters::{Filter, filters};
 use crate::components::icon::{Glyph, icon};
@@ -203,7 +203,7 @@ fn row(change: &Change) -> Html {
     let side = |value: &Option<String>| {
         value.as_deref().map_or_else(
             || html! { <span class="muted">{ format::NOTHING }</span> },
-            item_value,
+            whole_value,
         )
     };
     html! {
@@ -220,14 +220,16 @@ fn unified(diff: &Shared<ConfigurationDiff>) -> Html {
     let (diff, count) = (diff.clone(), diff.unified.lines().count());
     let view = Callback::from(move |shown| {
         html! {
-            <pre class="card unified" tabindex="0" role="region" aria-label="Unified difference">{ for diff.unified.lines().take(shown).map(line) }</pre>
+            <pre class="card unified" tabindex="0" role="region" aria-label="Unified difference">{ for diff.unified.lines().take(shown).enumerate().map(line) }</pre>
         }
     });
     html! { <Capped {count} {view} /> }
 }
 
-fn line(line: &str) -> Html {
+fn line((place, line): (usize, &str)) -> Html {
     let class = match line.as_bytes().first() {
+        // What is compared with what.
+        _ if place < 2 => "line line-place",
         Some(b'+') => "line line-added",
         Some(b'-') => "line line-removed",
         Some(b'@') => "line line-place",

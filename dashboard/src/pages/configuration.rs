@@ -183,7 +183,7 @@ fn row(item: &Item) -> Html {
 }
 
 /// A value; the text of a file is behind its first line.
-fn whole_value(text: &str) -> Html {
+pub fn whole_value(text: &str) -> Html {
     if !text.contains('\n') {
         return html! { <code title={text.to_owned()}>{ value(text) }</code> };
     }

@@ -299,7 +299,7 @@ fn Items(props: &ItemsProps) -> Html {
     let view = Callback::from(move |shown| table(&items, &places, shown, choice.as_ref()));
     html! {
         <>
-            <div class="filters-row">{ filters(&query, &fields, Html::default()) }{ for actions }</div>
+            <div class="filters-row drift-bar">{ filters(&query, &fields, Html::default()) }{ for actions }</div>
             if shown_count == 0 {
                 <div class="card"><Empty glyph={Glyph::Search} title="No item is like that." /></div>
             } else {

@@ -51,7 +51,7 @@ pub fn HostPage(props: &HostPageProps) -> Html {
     html! {
         <>
             <nav class="crumbs" aria-label="Where this is">{ link(Route::Overview, "", html! { <>{ "Overview" }</> }) }<span aria-hidden="true">{ "/" }</span></nav>
-            { host.show(skeleton, |host| html! { <><Header host={host.clone()} {refresh} />{ tabs(host, &query, may_see) }</> }) }
+            { host.show(skeleton, |host| html! { <><Header host={host.clone()} is_brief={query.get("tab").is_some()} {refresh} />{ tabs(host, &query, may_see) }</> }) }
         </>
     }
 }
@@ -85,6 +85,8 @@ fn tabs(host: &Shared<Host>, query: &Query, may_see: bool) -> Html {
 #[derive(PartialEq, Properties)]
 struct HeaderProps {
     host: Shared<Host>,
+    /// Whether facts give way on a small screen.
+    is_brief: bool,
     refresh: Callback<()>,
 }
 
@@ -119,7 +121,7 @@ fn Header(props: &HeaderProps) -> Html {
             if role >= Role::Operator && !host.set_aside.is_empty() {
                 <SetAside host={host.clone()} on_done={props.refresh.clone()} />
             }
-            <dl class="card facts">{ facts(host) }</dl>
+            <dl class={classes!("card", "facts", props.is_brief.then_some("facts-brief"))}>{ facts(host) }</dl>
             if *editing { <EditHost host={host.clone()} on_close={set(&editing, false)} on_done={props.refresh.clone()} /> }
             if *deleting { { delete_host(host, set(&deleting, false)) } }
         </section>

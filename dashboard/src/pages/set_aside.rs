@@ -97,7 +97,7 @@ fn decide(
         (
             format!("Let {name} be the host {}?", host.name),
             "Let it be this host",
-            "From now on its reports are kept as those of this host, and the machine that was this host until now is set aside when it reports again. What was measured stays.",
+            "From now on its reports are kept as those of this host, and the machine that was this host until now is set aside in its place. What was measured stays.",
         )
     } else {
         (
