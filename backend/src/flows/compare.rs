@@ -130,19 +130,19 @@ pub async fn difference(
     };
     let names = (name(&left_host, &left), name(&right_host, &right));
     let is_one_host = left_host.host_id == right_host.host_id;
-    let compared = tokio::task::spawn_blocking(move || {
+    super::query::off_thread(app, move || {
         let (left, right) = (&left.configuration.sections, &right.configuration.sections);
         let compare = |left: &_, right: &_| Difference {
             items: change::diff(left, right),
             unified: compare::unified((&names.0, &names.1), left, right),
         };
-        if is_one_host {
+        Ok(if is_one_host {
             compare(left, right)
         } else {
             compare(&without_keyed_hashes(left), &without_keyed_hashes(right))
-        }
-    });
-    compared.await.map_err(|_| FlowError::Busy)
+        })
+    })
+    .await
 }
 
 /// How a host of a group differs from the others.
@@ -163,7 +163,7 @@ pub async fn group(
     golden: Option<Uuid>,
 ) -> Result<Vec<Outlier>, FlowError> {
     let inventory = loaded(app).await?;
-    let compared = tokio::task::spawn_blocking(move || {
+    super::query::off_thread(app, move || {
         let ids: Vec<Uuid> = hosts.iter().map(|host| host.host_id).collect();
         let reference = match golden {
             Some(golden) => inventory
@@ -179,8 +179,8 @@ pub async fn group(
             host,
         });
         Ok(outliers.collect())
-    });
-    compared.await.map_err(|_| FlowError::Busy)?
+    })
+    .await
 }
 
 /// The inventory, once everything that was kept is in it.

@@ -24,6 +24,35 @@ const MAX_CELLS: usize = 2_000_000;
 /// How many points are read between two looks at the budget.
 const POINTS_A_LOOK: usize = 1024;
 
+/// How long a query waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Does the work of a query when its turn has come: off the async threads, so that probes and reports go on.
+///
+/// # Errors
+/// [`FlowError::Busy`] when too many are under way, and those of the work.
+pub async fn off_thread<T: Send + 'static, E: From<FlowError> + Send + 'static>(
+    app: &App,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    let place = tokio::time::timeout(PATIENCE, Arc::clone(&app.queries).acquire_owned()).await;
+    let place = place
+        .map_err(|_| FlowError::Busy)?
+        .map_err(|_| FlowError::Busy)?;
+    let done = tokio::task::spawn_blocking(move || {
+        // The place is taken until the work ends, also when nobody waits for it any more.
+        let _place = place;
+        work()
+    });
+    match done.await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(FlowError::Busy.into()),
+        },
+    }
+}
+
 /// What a query may still use.
 struct Budget {
     deadline: Instant,

@@ -9,12 +9,13 @@ use poem_openapi::param::Query;
 use super::Tags;
 use super::body::Reply;
 use super::guard::Admin;
+use super::paging::{page_limit, parsed};
 use super::problem::ApiError;
 use crate::app::App;
 use crate::flows::FlowError;
 use crate::store::audit;
 use crate::wire::audit::AuditEntry;
-use crate::wire::page::{DEFAULT_LIMIT, Limit, Page, decode_cursor};
+use crate::wire::page::{Limit, Page};
 
 /// The audit log.
 pub struct AuditApi;
@@ -34,15 +35,8 @@ impl AuditApi {
         /// `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Reply<Page<AuditEntry>>, ApiError> {
-        let before = cursor
-            .0
-            .map(|cursor| {
-                let id = decode_cursor(&cursor).and_then(|text| text.parse().ok());
-                id.ok_or_else(|| ApiError::invalid("cursor", "must be one that was given"))
-            })
-            .transpose()?;
-        let limit =
-            usize::try_from(limit.0.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default();
+        let before = parsed(cursor.0)?;
+        let limit = page_limit(limit.0);
         let entries = audit::page(app.store.kv.as_ref(), before, limit + 1)
             .await
             .map_err(FlowError::from)?;

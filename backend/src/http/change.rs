@@ -10,19 +10,19 @@ use uuid::Uuid;
 
 use super::Tags;
 use super::body::Reply;
-use super::configuration::{id_cursor, page_limit};
 use super::guard::Operator;
 use super::host::{find, select};
-use super::metric::off_thread;
+use super::paging::{bad_cursor, decoded, page_limit, parsed};
 use super::problem::ApiError;
 use crate::app::App;
 use crate::domain;
 use crate::domain::metric;
 use crate::flows::change::{self, Effect, Filter, Group, HostChangeSet};
+use crate::flows::query::off_thread;
 use crate::wire::change::{
     ChangeEffect, ChangeGroup, ChangeGrouping, ChangeItem, ChangeSet, ChangeSetDetails, ChangedHost,
 };
-use crate::wire::page::{Limit, Page, decode_cursor, encode_cursor};
+use crate::wire::page::{Limit, Page, encode_cursor};
 use crate::wire::scalar::{Moment, Nullable, Number};
 
 /// The range of groups when none is asked for, in days.
@@ -64,7 +64,7 @@ impl ChangeApi {
         cursor: Query<Option<String>>,
     ) -> Result<Reply<Page<ChangeSet>>, ApiError> {
         let host = find(&app, host_id.0)?;
-        let before = cursor.0.map(|cursor| id_cursor(&cursor)).transpose()?;
+        let before = parsed(cursor.0)?;
         let filter = filter(section.0, key.0, from.0, to.0);
         let limit = page_limit(limit.0);
         let page = change::of_host(&app, &host, &filter, before, limit).await?;
@@ -93,10 +93,7 @@ impl ChangeApi {
         let found = change::one(&app, &host, change_set_id.0).await?;
         let detected_at = found.change_set.detected_at;
         let store = Arc::clone(&app);
-        let effects = off_thread(&app, move || {
-            Ok(change::effects(&store, &host, detected_at)?)
-        })
-        .await?;
+        let effects = off_thread(&app, move || change::effects(&store, &host, detected_at)).await?;
         Ok(Reply(ChangeSetDetails {
             change_set: shape(found),
             effects: effects.into_iter().map(shape_effect).collect(),
@@ -135,19 +132,12 @@ impl ChangeApi {
         let hosts = select(&app, &label.0.unwrap_or_default())?;
         let mut filter = filter(section.0, key.0, from.0, to.0);
         let limit = page_limit(limit.0);
-        let cursor = cursor
-            .0
-            .map(|cursor| decode_cursor(&cursor).ok_or_else(bad_cursor))
-            .transpose()?;
         if group_by.0 == Some(ChangeGrouping::Item) {
             let end = filter.to.unwrap_or_else(|| app.clock.now());
             filter.from = filter
                 .from
                 .or_else(|| end.checked_sub_signed(TimeDelta::days(GROUP_DAYS)));
-            let skip: usize = match cursor {
-                Some(cursor) => cursor.parse().map_err(|_| bad_cursor())?,
-                None => 0,
-            };
+            let skip: usize = parsed(cursor.0)?.unwrap_or_default();
             let groups = change::groups(&app, &hosts, &filter).await?;
             let rest = (0..).zip(groups).skip(skip);
             return Ok(Reply(Page::cut(
@@ -157,7 +147,7 @@ impl ChangeApi {
                 |(_, group)| ChangeItem::ChangeGroup(shape_group(group)),
             )));
         }
-        let before = cursor
+        let before = decoded(cursor.0)?
             .map(|cursor| unhex(&cursor).ok_or_else(bad_cursor))
             .transpose()?;
         let page = change::of_fleet(&app, &hosts, &filter, before, limit).await?;
@@ -171,10 +161,6 @@ impl ChangeApi {
             next_cursor: Nullable(next.map(|next| encode_cursor(&next))),
         }))
     }
-}
-
-fn bad_cursor() -> ApiError {
-    ApiError::invalid("cursor", "must be one that was given")
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

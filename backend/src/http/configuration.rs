@@ -11,6 +11,7 @@ use super::Tags;
 use super::body::Reply;
 use super::guard::Operator;
 use super::host::find;
+use super::paging::{page_limit, parsed};
 use super::problem::ApiError;
 use crate::app::App;
 use crate::domain::host::Host;
@@ -20,7 +21,7 @@ use crate::flows::FlowError;
 use crate::flows::compare::{self, Found, Which};
 use crate::store::snapshot::{self, StoredSnapshot};
 use crate::wire::change::ConfigurationDiff;
-use crate::wire::page::{DEFAULT_LIMIT, Limit, Page, decode_cursor};
+use crate::wire::page::{Limit, Page};
 use crate::wire::scalar::Moment;
 use crate::wire::snapshot::{HostSnapshot, SectionFreshness, SnapshotSummary};
 
@@ -57,7 +58,7 @@ impl ConfigurationApi {
                 .await
                 .map(|found| found.into_iter().collect()),
             None => {
-                let before = cursor.0.map(|cursor| id_cursor(&cursor)).transpose()?;
+                let before = parsed(cursor.0)?;
                 snapshot::page(kv, host.number, before, limit + 1).await
             }
         };
@@ -118,18 +119,6 @@ impl ConfigurationApi {
             unified: difference.unified,
         }))
     }
-}
-
-/// The number of items that a page may have.
-pub fn page_limit(limit: Option<Limit>) -> usize {
-    usize::try_from(limit.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default()
-}
-
-/// The id in a cursor.
-pub fn id_cursor(cursor: &str) -> Result<Uuid, ApiError> {
-    decode_cursor(cursor)
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| ApiError::invalid("cursor", "must be one that was given"))
 }
 
 fn which(text: &str) -> Option<Which> {
@@ -201,6 +190,7 @@ fn shape(host: &Host, found: Found) -> HostSnapshot {
         taken_at: found.taken_at,
         received_at: found.received_at,
         sections,
+        failed_sections: found.stale.iter().map(Into::into).collect(),
         freshness,
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::body::{Created, JsonBody, NoContent, Reply};
 use super::guard::{Admin, Viewer};
 use super::problem::ApiError;
-use super::{Tags, page_by_id};
+use super::{Tags, paging};
 use crate::app::App;
 use crate::flows::credential::{self, NewEnrollmentKey};
 use crate::wire::credential::{
@@ -44,7 +44,7 @@ impl CredentialApi {
         cursor: Query<Option<String>>,
     ) -> Result<Reply<Page<ApiToken>>, ApiError> {
         let tokens = credential::api_tokens(&app, &caller.0);
-        page_by_id(
+        paging::by_id(
             tokens,
             |token| token.token_id,
             |token| ApiToken::from(token),
@@ -130,7 +130,7 @@ impl CredentialApi {
         cursor: Query<Option<String>>,
     ) -> Result<Reply<Page<EnrollmentKey>>, ApiError> {
         let keys = app.store.state.enrollment_keys.all();
-        page_by_id(
+        paging::by_id(
             keys,
             |key| key.key_id,
             |key| EnrollmentKey::from(key),

@@ -7,13 +7,12 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use uuid::Uuid;
 
+use super::Tags;
 use super::body::{Created, JsonBody, NoContent, Reply};
-use super::configuration::{id_cursor, page_limit};
 use super::guard::{Admin, Operator};
 use super::host::{find, select, sort_key};
-use super::metric::off_thread;
+use super::paging::{self, decoded, page_limit, parsed};
 use super::problem::ApiError;
-use super::{Tags, page_by_id};
 use crate::app::App;
 use crate::domain::baseline::DriftItem;
 use crate::domain::change::{self, Disposition};
@@ -23,13 +22,14 @@ use crate::domain::selector::Selector;
 use crate::flows::FlowError;
 use crate::flows::configuration::{self, Approved};
 use crate::flows::drift::{self, NewDriftRule};
+use crate::flows::query::off_thread;
 use crate::store::baseline;
 use crate::wire;
 use crate::wire::drift::{
     Approval, ApproveDrift, ApproveHostDrift, Baseline, CreateDriftRule, Drift, DriftState,
     HostDriftState, items_into_domain,
 };
-use crate::wire::page::{Limit, Page, decode_cursor};
+use crate::wire::page::{Limit, Page};
 
 /// Drift, baselines and rules.
 pub struct DriftApi;
@@ -124,8 +124,7 @@ impl DriftApi {
     ) -> Result<Reply<Page<HostDriftState>>, ApiError> {
         let mut hosts = select(&app, &label.0.unwrap_or_default())?;
         hosts.sort_by_cached_key(|host| sort_key(host));
-        if let Some(cursor) = cursor.0 {
-            let after = decode_cursor(&cursor).ok_or_else(bad_cursor)?;
+        if let Some(after) = decoded(cursor.0)? {
             hosts.retain(|host| sort_key(host) > after);
         }
         let store = Arc::clone(&app);
@@ -218,7 +217,7 @@ impl DriftApi {
         cursor: Query<Option<String>>,
     ) -> Result<Reply<Page<Baseline>>, ApiError> {
         let host = find(&app, host_id.0)?;
-        let before = cursor.0.map(|cursor| id_cursor(&cursor)).transpose()?;
+        let before = parsed(cursor.0)?;
         let limit = page_limit(limit.0);
         let found = baseline::page(app.store.kv.as_ref(), host.number, before, limit + 1).await;
         Ok(Reply(Page::cut(
@@ -246,7 +245,7 @@ impl DriftApi {
         /// `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Reply<Page<wire::drift::DriftRule>>, ApiError> {
-        page_by_id(
+        paging::by_id(
             app.store.state.drift_rules.all(),
             |rule| rule.rule_id,
             |rule| wire::drift::DriftRule::from(rule),
@@ -310,10 +309,6 @@ impl DriftApi {
     }
 }
 
-fn bad_cursor() -> ApiError {
-    ApiError::invalid("cursor", "must be one that was given")
-}
-
 fn selector_into_domain(selector: Option<wire::drift::Selector>) -> Result<Selector, ApiError> {
     selector
         .unwrap_or_default()
@@ -340,9 +335,7 @@ async fn page(
     let key = |host: &Host, item: &Drift| {
         format!("{}\u{0}{}\u{0}{}", sort_key(host), item.section, item.key)
     };
-    let after = cursor
-        .map(|cursor| decode_cursor(&cursor).ok_or_else(bad_cursor))
-        .transpose()?;
+    let after = decoded(cursor)?;
     if let Some(after) = &after {
         hosts.retain(|host| {
             let host = sort_key(host);

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::Tags;
 use super::body::{Created, JsonBody, NoContent, Reply};
 use super::guard::{Admin, Viewer};
+use super::paging::{decoded, page_limit};
 use super::problem::ApiError;
 use super::report::host_token;
 use crate::app::App;
@@ -19,7 +20,7 @@ use crate::flows::{enroll, host, identity};
 use crate::store::head::HostHead;
 use crate::wire::credential::HostToken;
 use crate::wire::host::{Collection, CollectionKind, Host, HostStatus, UpdateHost};
-use crate::wire::page::{DEFAULT_LIMIT, Limit, Page, decode_cursor};
+use crate::wire::page::{Limit, Page};
 use crate::wire::scalar::{Nullable, Number, plain_labels, wire_labels};
 
 /// Hosts.
@@ -60,13 +61,10 @@ impl HostApi {
                     .is_none_or(|status| HostStatus::from(status_of(&app, host, now)) == status)
         });
         hosts.sort_by_cached_key(|host| sort_key(host));
-        if let Some(cursor) = cursor.0 {
-            let after = decode_cursor(&cursor)
-                .ok_or_else(|| ApiError::invalid("cursor", "must be one that was given"))?;
+        if let Some(after) = decoded(cursor.0)? {
             hosts.retain(|host| sort_key(host) > after);
         }
-        let limit =
-            usize::try_from(limit.0.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default();
+        let limit = page_limit(limit.0);
         Ok(Reply(Page::cut(
             hosts,
             limit,

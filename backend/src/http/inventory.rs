@@ -11,10 +11,9 @@ use uuid::Uuid;
 
 use super::Tags;
 use super::body::Reply;
-use super::configuration::page_limit;
 use super::guard::Operator;
 use super::host::{find, select, sort_key};
-use super::metric::off_thread;
+use super::paging::{bad_cursor, decoded, page_limit, parsed};
 use super::problem::ApiError;
 use crate::app::App;
 use crate::domain::change::{is_meant, is_value_meant};
@@ -22,9 +21,10 @@ use crate::domain::host::Host;
 use crate::domain::snapshot::PACKAGES;
 use crate::domain::version::{self, Scheme};
 use crate::flows::compare::{self, Outlier};
+use crate::flows::query::off_thread;
 use crate::store::inventory::{Found, Query as InventoryQuery};
 use crate::wire::inventory::{ComparedWith, GroupMember, InventoryItem};
-use crate::wire::page::{Limit, Page, decode_cursor, encode_cursor};
+use crate::wire::page::{Limit, Page, encode_cursor};
 use crate::wire::scalar::Nullable;
 
 /// Differences of a host that are listed.
@@ -76,8 +76,8 @@ impl InventoryApi {
         let mut hosts = select(&app, &label.0.unwrap_or_default())?;
         hosts.sort_by_cached_key(|host| sort_key(host));
         let mut skip = 0;
-        if let Some(cursor) = cursor.0 {
-            let (after, taken) = parse_cursor(&cursor)?;
+        if let Some(cursor) = decoded(cursor.0)? {
+            let (after, taken) = parse_cursor(&cursor).ok_or_else(bad_cursor)?;
             hosts.retain(|host| sort_key(host) >= after);
             let is_there = hosts.first().is_some_and(|host| sort_key(host) == after);
             skip = if is_there { taken } else { 0 };
@@ -114,7 +114,7 @@ impl InventoryApi {
                 key: &key,
                 value: &matches,
             };
-            Ok(inventory.search(&ids, &query, skip, limit + 1))
+            Ok::<_, ApiError>(inventory.search(&ids, &query, skip, limit + 1))
         };
         let found = off_thread(&app, search).await?;
         Ok(Reply(shape_page(&hosts, found, skip, limit)))
@@ -145,12 +145,7 @@ impl InventoryApi {
         if let Some(golden) = golden.0 {
             find(&app, golden)?;
         }
-        let skip: usize = match cursor.0 {
-            Some(cursor) => decode_cursor(&cursor)
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(bad_cursor)?,
-            None => 0,
-        };
+        let skip: usize = parsed(cursor.0)?.unwrap_or_default();
         let mut members = compare::group(&app, hosts, golden.0).await?;
         members.sort_by_cached_key(|member| {
             let count = member.items.as_ref().map_or(0, Vec::len);
@@ -170,18 +165,10 @@ impl InventoryApi {
     }
 }
 
-fn bad_cursor() -> ApiError {
-    ApiError::invalid("cursor", "must be one that was given")
-}
-
 /// A cursor of a search: the host to go on with, and how many of its items were given.
-fn parse_cursor(cursor: &str) -> Result<(String, usize), ApiError> {
-    decode_cursor(cursor)
-        .and_then(|text| {
-            let (taken, host) = text.split_once('\u{0}')?;
-            Some((host.to_owned(), taken.parse().ok()?))
-        })
-        .ok_or_else(bad_cursor)
+fn parse_cursor(text: &str) -> Option<(String, usize)> {
+    let (taken, host) = text.split_once('\u{0}')?;
+    Some((host.to_owned(), taken.parse().ok()?))
 }
 
 fn shape_page(

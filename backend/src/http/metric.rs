@@ -1,7 +1,6 @@
 //! Metrics: the catalogue, a host's series, samples, trends, fleet trends and top lists.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use poem::Request;
@@ -14,20 +13,19 @@ use super::Tags;
 use super::body::{Csv, Encoded, Reply, csv_cell, wants_csv};
 use super::guard::Viewer;
 use super::host::{find, select};
+use super::paging::{decoded, page_limit};
 use super::problem::ApiError;
 use crate::app::App;
 use crate::domain;
-use crate::flows::query::{self, GroupBy, Selection};
+use crate::flows::query::{self, GroupBy, Selection, off_thread};
 use crate::wire::metric::{Aggregate, Catalog, Column, Columns, Metric, SeriesInfo, Top, TopItem};
-use crate::wire::page::{DEFAULT_LIMIT, Limit, Page, decode_cursor};
+use crate::wire::page::{Limit, Page};
 use crate::wire::scalar::{MetricName, Moment, Nullable, Number};
 
 /// Range that is taken when none is named.
 const DEFAULT_RANGE: TimeDelta = TimeDelta::hours(1);
 /// Items of a top list when none are named.
 const DEFAULT_TOP: i64 = 10;
-/// Time that a query waits for its turn.
-const QUERY_PATIENCE: Duration = Duration::from_secs(5);
 /// Longest step, in seconds: ten years.
 const MAX_STEP_SECONDS: i64 = 315_360_000;
 
@@ -97,13 +95,10 @@ impl MetricApi {
             latest.collect::<Vec<_>>()
         });
         series.sort_by_cached_key(|(key, _)| series_key(key));
-        if let Some(cursor) = cursor.0 {
-            let after = decode_cursor(&cursor)
-                .ok_or_else(|| ApiError::invalid("cursor", "must be one that was given"))?;
+        if let Some(after) = decoded(cursor.0)? {
             series.retain(|(key, _)| series_key(key) > after);
         }
-        let limit =
-            usize::try_from(limit.0.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default();
+        let limit = page_limit(limit.0);
         Ok(Reply(Page::cut(
             series,
             limit,
@@ -276,7 +271,7 @@ impl MetricApi {
             usize::try_from(limit.0.map_or(DEFAULT_TOP, |limit| limit.0)).unwrap_or_default();
         let store = Arc::clone(&app);
         let items = off_thread(&app, move || {
-            Ok(query::top(&store, hosts, &selection, aggregate, limit)?)
+            query::top(&store, hosts, &selection, aggregate, limit)
         })
         .await?;
         let shape = |item: query::TopItem| TopItem {
@@ -289,24 +284,6 @@ impl MetricApi {
             items: items.into_iter().map(shape).collect(),
         }))
     }
-}
-
-/// Queries walk memory for milliseconds: off the async threads, so that probes and reports go on.
-pub async fn off_thread<T: Send + 'static>(
-    app: &App,
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let busy = || ApiError::unavailable("too many queries are under way; try again in a moment");
-    let place =
-        tokio::time::timeout(QUERY_PATIENCE, Arc::clone(&app.queries).acquire_owned()).await;
-    let place = place.map_err(|_| busy())?.map_err(|_| busy())?;
-    tokio::task::spawn_blocking(move || {
-        // The place is taken until the work ends, also when nobody waits for it any more.
-        let _place = place;
-        work()
-    })
-    .await
-    .map_err(|_| ApiError::internal())?
 }
 
 fn series_key(key: &domain::report::SeriesKey) -> String {

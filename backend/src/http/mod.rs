@@ -14,6 +14,7 @@ mod host;
 mod hygiene;
 mod inventory;
 mod metric;
+mod paging;
 mod probe;
 mod problem;
 mod report;
@@ -29,16 +30,11 @@ use std::sync::Arc;
 use poem::endpoint::BoxEndpoint;
 use poem::{EndpointExt, Response, Route, get};
 use poem_openapi::OpenApiService;
-use poem_openapi::types::{ParseFromJSON, ToJSON, Type};
-use uuid::Uuid;
 
-use self::body::Reply;
 use self::docs::Document;
 pub use self::guard::TrustedProxies;
 use self::hygiene::Hygiene;
-use self::problem::ApiError;
 use crate::app::App;
-use crate::wire::page::{DEFAULT_LIMIT, Limit, Page, decode_cursor};
 
 /// What the service needs to know beside the application.
 #[derive(Clone, Debug, Default)]
@@ -177,30 +173,4 @@ pub fn service(app: Arc<App>, settings: HttpSettings) -> BoxEndpoint<'static, Re
         document,
     }
     .boxed()
-}
-
-/// One page of records that are kept in the order of their ids.
-fn page_by_id<R, T: Type + ParseFromJSON + ToJSON>(
-    records: Vec<Arc<R>>,
-    id: impl Fn(&R) -> Uuid,
-    shape: impl Fn(&R) -> T,
-    limit: Option<Limit>,
-    cursor: Option<String>,
-) -> Result<Reply<Page<T>>, ApiError> {
-    let after = cursor
-        .map(|cursor| {
-            let id = decode_cursor(&cursor).and_then(|text| text.parse::<Uuid>().ok());
-            id.ok_or_else(|| ApiError::invalid("cursor", "must be one that was given"))
-        })
-        .transpose()?;
-    let limit = usize::try_from(limit.map_or(DEFAULT_LIMIT, |limit| limit.0)).unwrap_or_default();
-    let rest = records
-        .into_iter()
-        .filter(|record| after.is_none_or(|after| id(record) > after));
-    Ok(Reply(Page::cut(
-        rest,
-        limit,
-        |record| id(record).to_string(),
-        |record| shape(&record),
-    )))
 }

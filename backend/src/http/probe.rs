@@ -8,11 +8,11 @@ use poem::web::Data;
 use poem::{Request, Response, handler};
 use poem_openapi::auth::{Bearer, BearerAuthorization as _};
 
-use super::metric::off_thread;
 use super::problem::ApiError;
 use crate::app::App;
 use crate::domain::metric;
 use crate::domain::report::SeriesKey;
+use crate::flows::query::off_thread;
 use crate::flows::system;
 use crate::store::kv::Table;
 use crate::telemetry::set;
@@ -57,7 +57,7 @@ pub async fn metrics(request: &Request, app: Data<&Arc<App>>) -> Result<Response
         set_gauges(&of);
         let mut page = of.metrics.render();
         page.extend_from_slice(host_gauges(&of).as_bytes());
-        Ok(page)
+        Ok::<_, ApiError>(page)
     })
     .await?;
     Ok(Response::builder()

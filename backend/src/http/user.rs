@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::body::{Created, JsonBody, NoContent, Reply};
 use super::guard::Admin;
 use super::problem::ApiError;
-use super::{Tags, page_by_id};
+use super::{Tags, paging};
 use crate::app::App;
 use crate::flows::user::{self, NewUser, UserPatch};
 use crate::wire::page::{Limit, Page};
@@ -35,7 +35,7 @@ impl UserApi {
         cursor: Query<Option<String>>,
     ) -> Result<Reply<Page<User>>, ApiError> {
         let users = app.store.state.users.all();
-        page_by_id(
+        paging::by_id(
             users,
             |user| user.user_id,
             |user| User::from(user),

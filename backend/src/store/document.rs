@@ -30,8 +30,10 @@ const WORTH_ONE_IN: usize = 4;
 const MAX_PATTERNS: usize = 64;
 /// The number under which patterns are kept; hosts are numbered from 1.
 const PATTERNS_NUMBER: u32 = 0;
-/// Bytes that a document can have at most: what one report can bring, and what was carried over.
-const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
+/// Largest pattern, in bytes: they are held in memory.
+const MAX_PATTERN_BYTES: usize = 1024 * 1024;
+/// Largest document, in bytes: what one report can bring, and as much again that was carried over.
+const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
 
 /// What a document is kept against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +178,7 @@ impl Documents {
     }
 
     /// What has to be written so that `content` is a document of the host; `after` is the one that it mostly resembles.
-    /// `shared` is what of it other hosts may have too. `None` when even compressed it is larger than a value may be.
+    /// `shared` is what of it other hosts may have too. `None` when it is too large, or even compressed larger than a value may be.
     ///
     /// # Errors
     /// The engine's.
@@ -187,6 +189,9 @@ impl Documents {
         shared: Vec<u8>,
         after: Option<Document>,
     ) -> Result<Option<NewDocument>, KvError> {
+        if content.len() > MAX_DOCUMENT_BYTES {
+            return Ok(None);
+        }
         let id = DocumentId::of(&content);
         if after.as_ref().is_some_and(|after| after.id == id) {
             return Ok(Some(NewDocument::known(id)));
@@ -225,7 +230,7 @@ impl Documents {
             None => self.as_root(content, shared, &mut puts)?,
         };
         let value = pack(base, content.len(), &packed);
-        if value.len() > MAX_VALUE_BYTES || content.len() > MAX_DOCUMENT_BYTES {
+        if value.len() > MAX_VALUE_BYTES {
             return Ok(None);
         }
         puts.push((key(number, id), Bytes::from(value)));
@@ -281,6 +286,9 @@ impl Documents {
         shared: &[u8],
         puts: &mut Vec<(Key, Bytes)>,
     ) -> Result<Option<Arc<Pattern>>, KvError> {
+        if shared.len() > MAX_PATTERN_BYTES {
+            return Ok(None);
+        }
         let id = DocumentId::of(shared);
         let value = pack(Base::None, shared.len(), &compress(shared, &[], LEVEL)?);
         if value.len() > MAX_VALUE_BYTES {

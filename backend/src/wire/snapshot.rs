@@ -7,7 +7,9 @@ use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::scalar::Nullable;
+use super::report::FailedSection;
+use super::scalar::{Nullable, Text};
+use crate::domain;
 
 /// How fresh what is known of a section is.
 #[derive(Clone, Debug, Serialize, Deserialize, Object)]
@@ -37,6 +39,15 @@ pub struct SnapshotSummary {
     pub failed_sections: Vec<String>,
 }
 
+impl From<&domain::snapshot::StaleSection> for FailedSection {
+    fn from(stale: &domain::snapshot::StaleSection) -> Self {
+        Self {
+            section: Text(stale.section.clone()),
+            error: Text(stale.error.clone()),
+        }
+    }
+}
+
 /// A configuration of a host.
 #[derive(Clone, Debug, Serialize, Deserialize, Object)]
 pub struct HostSnapshot {
@@ -52,6 +63,8 @@ pub struct HostSnapshot {
     pub received_at: DateTime<Utc>,
     /// Section → key → value.
     pub sections: BTreeMap<String, BTreeMap<String, String>>,
+    /// What could not be read with it: these sections are as they were before.
+    pub failed_sections: Vec<FailedSection>,
     /// How fresh each section is.
     pub freshness: Vec<SectionFreshness>,
 }

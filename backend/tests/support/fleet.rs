@@ -1,10 +1,16 @@
 //! A made-up fleet whose configurations move as real ones do: two images, upgrades that reach every host, and what each
 //! host does by itself. The same for the same host and step.
 
+use std::collections::BTreeMap;
+
 use infra_watch::domain::snapshot::Sections;
 
 /// Packages of a host.
 pub const PACKAGES: usize = 2_600;
+/// Images that hosts are made of, in turn.
+pub const IMAGES: usize = 2;
+/// Variables of a host's environment.
+const VARIABLES: usize = 40;
 /// Packages that an upgrade changes.
 const UPGRADED: usize = 3;
 
@@ -43,16 +49,15 @@ fn version(package: usize, revision: usize) -> String {
     format!("{major}.{minor}.{patch}-{}+deb12u{revision}", mix % 7)
 }
 
-/// The configuration of a host after so many steps.
-pub fn configuration(host: usize, step: usize) -> Sections {
-    let image = host % 2;
+/// The packages of an image after so many steps: every host of it upgrades on the same day.
+pub fn packages(image: usize, step: usize) -> BTreeMap<String, String> {
     let mut revisions = vec![1; PACKAGES];
     for past in 0..step {
         for upgrade in 0..UPGRADED {
             revisions[mixed((past * UPGRADED + upgrade) as u64) as usize % PACKAGES] += 1;
         }
     }
-    let packages = (0..PACKAGES)
+    (0..PACKAGES)
         // Each image has a twentieth that the other has not.
         .map(|package| {
             if package % 20 == 7 {
@@ -67,23 +72,27 @@ pub fn configuration(host: usize, step: usize) -> Sections {
                 version(package, revisions[package % PACKAGES]),
             )
         })
-        .collect();
-    let environment = (0..40)
-        .map(|variable| {
-            // Now and then somebody changes a setting of one host.
-            let changes = (0..step).filter(|past| {
-                let change = mixed((host * 1_000_003 + past) as u64);
-                change.is_multiple_of(10) && change as usize / 10 % 40 == variable
-            });
-            let value = mixed((host * 40 + variable) as u64 + 1_000_000 * changes.count() as u64);
+        .collect()
+}
+
+/// The configuration of a host after so many steps, with the packages of its image.
+pub fn with_packages(packages: &BTreeMap<String, String>, host: usize, step: usize) -> Sections {
+    // Now and then somebody changes a setting of one host.
+    let mut changes = [0_u64; VARIABLES];
+    for past in 0..step {
+        let change = mixed((host * 1_000_003 + past) as u64);
+        if change.is_multiple_of(10) {
+            changes[change as usize / 10 % VARIABLES] += 1;
+        }
+    }
+    let environment = changes
+        .iter()
+        .enumerate()
+        .map(|(variable, changes)| {
+            let value = mixed((host * VARIABLES + variable) as u64 + 1_000_000 * changes);
+            let word = WORDS[variable % WORDS.len()].to_uppercase();
             let tag = format!("hmac:{:016x}{:016x}", value, mixed(value));
-            (
-                format!(
-                    "{}_SETTING_{variable}",
-                    WORDS[variable % WORDS.len()].to_uppercase()
-                ),
-                tag,
-            )
+            (format!("{word}_SETTING_{variable}"), tag)
         })
         .collect();
     let system = [
@@ -93,9 +102,14 @@ pub fn configuration(host: usize, step: usize) -> Sections {
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()));
     [
-        ("packages".to_owned(), packages),
+        ("packages".to_owned(), packages.clone()),
         ("environment".to_owned(), environment),
         ("os".to_owned(), system.into()),
     ]
     .into()
+}
+
+/// The configuration of a host after so many steps.
+pub fn configuration(host: usize, step: usize) -> Sections {
+    with_packages(&packages(host % IMAGES, step), host, step)
 }
