@@ -659,10 +659,11 @@ async fn screenshots() {
                     browser.see(CPU_CHART).await;
                 }
                 browser.settle().await;
-                // The pointer rests on one of the markers.
                 if *page == "markers" {
                     browser.see(CPU_CHART).await;
-                    browser.hover(".marker:nth-of-type(3) .marker-shape").await;
+                    browser
+                        .run("document.querySelectorAll('.marker')[2].focus()")
+                        .await;
                     browser.see(".tip").await;
                 }
                 browser.screenshot(&file(page)).await;

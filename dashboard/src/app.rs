@@ -57,9 +57,7 @@ pub fn App() -> Html {
         SessionState::LoggedIn(me) => html! {
             <ContextProvider<Api> context={Api::new((*session).clone())}>
                 <ContextProvider<Role> context={me.role}>
-                    <Frame session={(*session).clone()} username={me.username.clone()}>
-                        <Switch<Route> render={page(me.role)} />
-                    </Frame>
+                    <Frame session={(*session).clone()} username={me.username.clone()} />
                 </ContextProvider<Role>>
             </ContextProvider<Api>>
         },
@@ -68,9 +66,9 @@ pub fn App() -> Html {
 }
 
 /// The page at an address, as far as a role may see it.
-fn page(role: Role) -> impl Fn(Route) -> Html {
-    move |route| match route {
-        Route::Overview => html! { <Overview /> },
+pub fn page(role: Role, route: &Route) -> Html {
+    match *route {
+        Route::Overview | Route::Login => html! { <Overview /> },
         Route::Host { host_id } => html! { <HostPage key={host_id.as_u128()} {host_id} /> },
         Route::Changes if role >= Role::Operator => html! { <Changes /> },
         Route::Inventory if role >= Role::Operator => html! { <Inventory /> },
@@ -81,7 +79,6 @@ fn page(role: Role) -> impl Fn(Route) -> Html {
         Route::Audit if role == Role::Admin => html! { <Audit /> },
         Route::System if role == Role::Admin => html! { <SystemPage /> },
         Route::ApiTokens => html! { <ApiTokens /> },
-        Route::Login => html! { <Redirect<Route> to={Route::Overview} /> },
         _ => html! { <NotFound /> },
     }
 }

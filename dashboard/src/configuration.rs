@@ -184,6 +184,7 @@ mod tests {
             received_at: at,
             sections,
             freshness: Vec::new(),
+            failed_sections: Vec::new(),
         });
         let check = |section, words, expect: &[&str]| {
             let found: Vec<_> = search(&items, section, words)

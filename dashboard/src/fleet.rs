@@ -234,7 +234,7 @@ mod tests {
     fn host(name: &str, status: &str, cpu: Option<f64>) -> Host {
         let text = "2026-11-23T07:00:00Z";
         let host = Host::builder()
-            .host_id(uuid::Uuid::nil())
+            .host_id(Uuid::nil())
             .name(name)
             .labels(
                 [("role".to_owned(), "web".parse().unwrap())]
@@ -262,6 +262,8 @@ mod tests {
             .memory_bytes(0_u64)
             .agent_version("0.1.0")
             .interval_seconds(30_u32)
+            .stale_sections(Vec::new())
+            .set_aside(Vec::new())
             .enrolled_at(text.parse::<chrono::DateTime<chrono::Utc>>().unwrap());
         host.try_into().unwrap()
     }
@@ -315,6 +317,13 @@ mod tests {
         check(None, "10.0.0 debian", 6);
         check(None, "ROLE=web", 6);
         check(Some("down"), "nothing", 0);
+        let among = |ids: &[Uuid]| Filter {
+            among: Some(Rc::new(ids.iter().copied().collect())),
+            ..Filter::default()
+        };
+        for (filter, expect) in [(among(&[]), 0), (among(&[Uuid::nil()]), 6)] {
+            assert_eq!(arrange(&fleet(), &filter, Sort::default()).len(), expect);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use yew::prelude::*;
 use yew_router::prelude::*;
 
 use crate::api::{PAGE_ITEMS, Session, use_role};
+use crate::app::page;
 use crate::components::go::{Address, link, tab};
 use crate::components::icon::{Glyph, icon};
 use crate::components::menu::Menu;
@@ -92,8 +93,6 @@ pub struct FrameProps {
     pub session: Session,
     /// Who is logged in.
     pub username: AttrValue,
-    /// The page.
-    pub children: Html,
 }
 
 /// The bars and the page between them.
@@ -111,6 +110,10 @@ pub fn Frame(props: &FrameProps) -> Html {
     use_effect_with(route.clone(), |route| {
         if let Some(document) = web_sys::window().and_then(|window| window.document()) {
             document.set_title(&format!("{} · Infra-Watch", route.title()));
+        }
+        // Who is logged in has no use for the form.
+        if *route == Route::Login {
+            Address::from(Route::Overview).replace();
         }
     });
     let open = |state: &UseStateHandle<bool>, value: bool| {
@@ -136,7 +139,7 @@ pub fn Frame(props: &FrameProps) -> Html {
                 <ThemeButton />
                 <UserMenu session={props.session.clone()} username={props.username.clone()} on_password={open(&changing_password, true)} />
             </header>
-            <main id="main" class="page" tabindex="-1">{ props.children.clone() }</main>
+            <main id="main" class="page" tabindex="-1">{ page(role, &route) }</main>
             <nav class="bar-bottom" aria-label="Sections, below">{ links }</nav>
             if *searching { <Search on_close={open(&searching, false)} /> }
             if *changing_password { <Password on_close={open(&changing_password, false)} /> }

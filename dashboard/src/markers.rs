@@ -54,7 +54,10 @@ mod tests {
         let check = |moments: &[i64], expect: &[(f64, usize, usize)]| {
             let found: Vec<_> = join(moments, (1000, 2000), 1000.0)
                 .into_iter()
-                .map(|marker| (marker.along, marker.places.start, marker.places.end))
+                .map(|marker| {
+                    let along = (marker.along * 1000.0).round() / 1000.0;
+                    (along, marker.places.start, marker.places.end)
+                })
                 .collect();
             assert_eq!(found, expect, "{moments:?}");
         };

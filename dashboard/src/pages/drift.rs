@@ -156,7 +156,10 @@ fn state_line(host: &Host, state: Option<&HostDriftState>) -> Html {
     html! {
         <div class="state-line" data-state={state.state.to_string()}>
             { mark(status, word) }<span>{ about }</span>
-            if state.baseline_at.is_some() { { compare() } }
+            <span class="state-links">
+                { link(Route::DriftRules, "", html! { "Drift rules" }) }
+                if state.baseline_at.is_some() { { compare() } }
+            </span>
         </div>
     }
 }

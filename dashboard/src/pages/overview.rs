@@ -29,11 +29,12 @@ const FLEET_SECONDS: u32 = 5;
 /// How often the small charts are asked for.
 const HISTORY_SECONDS: u32 = 60;
 /// How often drift and changes are counted.
-const NEWS_SECONDS: u32 = 60;
+const NEWS_SECONDS: u32 = 120;
 /// Of what time changes are counted.
 const NEWS_SPAN_SECONDS: i64 = 86_400;
-/// Changes are counted up to this many: the API has no number of them alone.
-const CHANGES_COUNTED: u64 = 200;
+/// Changes are counted up to this many: the API has no number of them alone, and each brings
+/// all that changed.
+const CHANGES_COUNTED: u64 = 100;
 /// What the small charts show.
 const HISTORY_SPAN_SECONDS: i64 = 3600;
 /// The width of a bucket of the small charts.
