@@ -8,7 +8,7 @@ use poem_openapi::param::{Path, Query};
 use uuid::Uuid;
 
 use super::Tags;
-use super::body::{Created, JsonBody, NoContent, Reply};
+use super::body::{Created, JsonBody, LongBody, NoContent, Reply};
 use super::guard::{Admin, Operator};
 use super::host::{find, select, sort_key};
 use super::paging::{self, decoded, page_limit, parsed};
@@ -160,7 +160,7 @@ impl DriftApi {
         caller: Admin,
         app: Data<&Arc<App>>,
         host_id: Path<Uuid>,
-        body: JsonBody<ApproveHostDrift>,
+        body: LongBody<ApproveHostDrift>,
     ) -> Result<Reply<Approval>, ApiError> {
         let ApproveHostDrift { items, reason } = body.0;
         let items =
@@ -183,7 +183,7 @@ impl DriftApi {
         &self,
         caller: Admin,
         app: Data<&Arc<App>>,
-        body: JsonBody<ApproveDrift>,
+        body: LongBody<ApproveDrift>,
     ) -> Result<Reply<Approval>, ApiError> {
         let ApproveDrift {
             selector,
