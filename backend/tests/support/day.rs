@@ -7,6 +7,7 @@ use infra_watch_client::{Client, types};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::configuration::with;
 use crate::support::Backend;
 
 /// Packages that every Debian here has, before and after its upgrade.
@@ -80,20 +81,6 @@ pub fn upgraded() -> Value {
     }
     sections["os"]["kernel"] = json!("6.1.0-31-amd64");
     sections["os"]["reboot_required"] = json!("true");
-    sections
-}
-
-/// `sections` with other values; `null` takes an item away.
-pub fn with(mut sections: Value, changes: &Value) -> Value {
-    for (section, items) in changes.as_object().unwrap() {
-        for (key, value) in items.as_object().unwrap() {
-            if value.is_null() {
-                sections[section].as_object_mut().unwrap().remove(key);
-            } else {
-                sections[section][key] = value.clone();
-            }
-        }
-    }
     sections
 }
 
