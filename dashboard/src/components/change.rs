@@ -80,19 +80,19 @@ pub fn change_sign(change: &Change) -> Html {
 }
 
 /// A change as a line of a list.
-pub fn change_line(change: &Change) -> Html {
-    html! { <li class={classes!("change", format!("change-{}", kind(change.kind).1))}>{ change_parts(change, true) }</li> }
+pub fn change_line(change: &Change, with_meaning: bool) -> Html {
+    html! { <li class={classes!("change", format!("change-{}", kind(change.kind).1))}>{ change_parts(change, with_meaning) }</li> }
 }
 
 /// The parts of the line; without its meaning where that is the same for all.
-pub fn change_parts(change: &Change, with_disposition: bool) -> Html {
+pub fn change_parts(change: &Change, with_meaning: bool) -> Html {
     html! {
         <>
             { change_sign(change) }
             { item_name(&change.section, &change.key) }
             { values(change) }
             { direction(change) }
-            if with_disposition { { disposition(change.disposition) } }
+            if with_meaning { { disposition(change.disposition) } }
         </>
     }
 }
@@ -101,20 +101,23 @@ pub fn change_parts(change: &Change, with_disposition: bool) -> Html {
 pub struct ChangeListProps {
     /// What is listed.
     pub changes: Shared<Vec<Change>>,
+    /// Whether it is said what each means; differences between hosts mean nothing yet.
+    #[prop_or(true)]
+    pub with_meaning: bool,
 }
 
 /// The changes one a line; of many, those that are alike behind one line.
 #[component]
 pub fn ChangeList(props: &ChangeListProps) -> Html {
-    let changes = &props.changes;
+    let (changes, with_meaning) = (&props.changes, props.with_meaning);
     html! {
         <div class="change-list">
             { for groups(changes).into_iter().map(|group| match group.title {
-                None => html! { <ul class="changes">{ for group.places.iter().map(|place| change_line(&changes[*place])) }</ul> },
+                None => html! { <ul class="changes">{ for group.places.iter().map(|place| change_line(&changes[*place], with_meaning)) }</ul> },
                 Some(title) => {
                     let (changes, places) = (changes.clone(), group.places);
                     let count = places.len();
-                    let lines = Callback::from(move |shown| html! { <ul class="changes">{ for places[..shown].iter().map(|place| change_line(&changes[*place])) }</ul> });
+                    let lines = Callback::from(move |shown| html! { <ul class="changes">{ for places[..shown].iter().map(|place| change_line(&changes[*place], with_meaning)) }</ul> });
                     let view = Callback::from(move |()| html! { <Capped {count} view={lines.clone()} /> });
                     html! { <Fold title={html! { <span>{ title }</span> }} {view} /> }
                 }

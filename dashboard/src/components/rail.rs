@@ -169,7 +169,7 @@ fn tip(sets: &[Set], to: &Address, now: DateTime<Utc>) -> Html {
         <div class="tip" role="tooltip" onmousedown={|event: MouseEvent| event.prevent_default()}>
             if let [set] = sets {
                 { head(set) }
-                <ul class="changes">{ for set.changes.iter().take(SHOWN_CHANGES).map(change_line) }</ul>
+                <ul class="changes">{ for set.changes.iter().take(SHOWN_CHANGES).map(|change| change_line(change, false)) }</ul>
                 { rest(set.changes.len().saturating_sub(SHOWN_CHANGES), "item") }
             } else {
                 { for sets.iter().rev().take(SHOWN_SETS).map(head) }

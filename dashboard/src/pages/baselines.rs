@@ -58,8 +58,9 @@ fn entry(host_id: Uuid, baseline: &Baseline) -> Html {
         ],
     );
     let changes = baseline.items.clone();
-    let view =
-        Callback::from(move |()| html! { <ChangeList changes={Shared::new(changes.clone())} /> });
+    let view = Callback::from(
+        move |()| html! { <ChangeList changes={Shared::new(changes.clone())} with_meaning={false} /> },
+    );
     html! {
         <li key={id.as_u128()} class="baseline" data-baseline={id.to_string()}>
             <div class="baseline-head">

@@ -88,11 +88,14 @@ fn member(member: &GroupMember) -> Html {
     let view = Callback::from(move |()| {
         html! {
             <>
-                <ChangeList changes={changes.clone()} />
+                <ChangeList changes={changes.clone()} with_meaning={false} />
                 if rest > 0 { <p class="muted">{ format!("and {rest} more: compare the two hosts to see them") }</p> }
             </>
         }
     });
     let title = html! { <span class="member-line" data-member={member.host_name.clone()}><strong>{ &member.host_name }</strong><span {class}>{ words }</span></span> };
+    if member.items.is_empty() {
+        return html! { <div key={member.host_id.as_u128()} class="group group-plain">{ title }</div> };
+    }
     html! { <Fold key={member.host_id.as_u128()} {title} {view} class="group" /> }
 }
