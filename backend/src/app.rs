@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::domain::session::LoginLimiter;
+use crate::domain::snapshot::SnapshotLimiter;
 use crate::domain::tier::Retention;
 use crate::flows::job::JobBoard;
 use crate::flows::password::Passwords;
@@ -21,6 +22,8 @@ use crate::telemetry::Metrics;
 const BODY_BYTES: usize = 256 * 1024 * 1024;
 /// Queries that may run at a time: more would only share the same cores.
 const QUERIES_AT_A_TIME: usize = 8;
+/// Snapshots that may be understood at a time: each can take tens of megabytes in memory.
+const SNAPSHOTS_AT_A_TIME: usize = 16;
 /// The cron table shows a sign of life every 10 s; silent for so long it is not running, in seconds.
 const JOBS_SILENT_SECONDS: i64 = 60;
 
@@ -65,6 +68,10 @@ pub struct App {
     pub body_bytes: Arc<Semaphore>,
     /// Queries that may run at a time.
     pub queries: Arc<Semaphore>,
+    /// Snapshots that may be understood at a time.
+    pub snapshots: Semaphore,
+    /// How many snapshots hosts brought lately.
+    pub snapshot_limiter: Mutex<SnapshotLimiter>,
     /// When the cron table last showed a sign of life, Unix seconds; 0 when there is none, as in tests.
     pub jobs_alive_at: AtomicI64,
     /// For how long things are kept.
@@ -97,6 +104,8 @@ impl App {
             listening_since,
             body_bytes: Arc::new(Semaphore::new(BODY_BYTES)),
             queries: Arc::new(Semaphore::new(QUERIES_AT_A_TIME)),
+            snapshots: Semaphore::new(SNAPSHOTS_AT_A_TIME),
+            snapshot_limiter: Mutex::default(),
             jobs_alive_at: AtomicI64::new(0),
             retention: Keep::default(),
             jobs: JobBoard::default(),

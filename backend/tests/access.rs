@@ -69,7 +69,7 @@ const TABLE: &[(&str, Access)] = &[
     ("approve_host_drift", Admin),
     ("approve_drift", Admin),
     ("list_baselines", Operator),
-    ("list_drift_rules", Operator),
+    ("list_drift_rules", Admin),
     ("create_drift_rule", Admin),
     ("delete_drift_rule", Admin),
     ("search_inventory", Operator),

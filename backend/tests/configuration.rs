@@ -191,6 +191,49 @@ async fn a_section_that_cannot_be_read_stays_and_grows_old() {
 }
 
 #[tokio::test]
+async fn a_failure_that_goes_away_is_noticed_though_the_hash_is_the_same() {
+    let backend = Backend::start().await;
+    let host = backend.enroll("web-1").await;
+    let path = format!("/hosts/{}/snapshots/latest", host.host_id);
+    let (stored, unchanged) = (
+        types::SnapshotOutcome::Stored,
+        types::SnapshotOutcome::Unchanged,
+    );
+    let failing = ["services"];
+    assert_eq!(
+        send_failing(&backend, &host, &debian(), &failing).await,
+        stored
+    );
+    assert_eq!(
+        send_failing(&backend, &host, &debian(), &failing).await,
+        unchanged
+    );
+    let latest = get(&backend, &path).await;
+    assert_eq!(latest["failed_sections"][0]["section"], "services");
+    // From time to time the whole is asked for, since the hash cannot tell.
+    let by_hash = || async {
+        let mut body = snapshot_report(backend.now(), &debian(), &[]);
+        body.as_object_mut().unwrap().remove("snapshot");
+        let body: types::Report = serde_json::from_value(body).unwrap();
+        host.agent
+            .submit_report()
+            .body(body)
+            .send()
+            .await
+            .unwrap()
+            .snapshot
+    };
+    assert_eq!(by_hash().await, unchanged);
+    backend.clock.advance(1800);
+    assert_eq!(by_hash().await, types::SnapshotOutcome::Wanted);
+    assert_eq!(send(&backend, &host, &debian()).await, stored);
+    let latest = get(&backend, &path).await;
+    assert_eq!(latest["failed_sections"], json!([]));
+    backend.clock.advance(1800);
+    assert_eq!(by_hash().await, unchanged);
+}
+
+#[tokio::test]
 async fn a_new_section_is_taken_as_it_is_found() {
     let backend = Backend::start().await;
     let host = backend.enroll("web-1").await;

@@ -160,7 +160,6 @@ async fn rules_mark_and_never_hide() {
         body
     };
     for (body, field) in [
-        (rule("expected", "*", json!({})), "to"),
         (
             rule("expected", "*", json!({ "from": now, "to": now })),
             "to",
@@ -248,4 +247,35 @@ async fn rules_mark_and_never_hide() {
     assert_eq!(lines(&changes["items"][0]["items"]), [expected]);
     let states = get(&backend, "/drift/hosts").await;
     assert_eq!(states["items"][0]["drifted"], 2);
+}
+
+#[tokio::test]
+async fn a_window_expects_one_change_and_not_the_next() {
+    let backend = Backend::start().await;
+    let host = backend.enroll("web-1").await;
+    send(&backend, &host, &debian()).await;
+    let until = backend.now() + TimeDelta::seconds(90);
+    let body = json!({ "kind": "expected", "section": "*", "key": "*openssl*", "to": until, "reason": "r" });
+    assert_eq!(post(&backend, "/drift-rules", body).await.0, 201);
+    let since = backend.now();
+    send(&backend, &host, &upgraded()).await;
+    let states = get(&backend, "/drift/hosts").await;
+    assert_eq!(states["items"][0]["state"], "at_baseline");
+    // The same item changes again, and nobody planned that.
+    backend.clock.advance(3600);
+    let again = with(
+        upgraded(),
+        &json!({ "packages": { "dpkg/openssl:amd64": "3.0.15" } }),
+    );
+    send(&backend, &host, &again).await;
+    let drift = get(&backend, "/drift").await;
+    assert_eq!(drift["items"][0]["disposition"], "drift");
+    let found: chrono::DateTime<chrono::Utc> = drift["items"][0]["since"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(found, since, "it left its baseline with the first change");
+    let states = get(&backend, "/drift/hosts").await;
+    assert_eq!(states["items"][0]["state"], "drifted");
 }

@@ -79,18 +79,23 @@ async fn the_fleet_is_searched_by_version() {
     let (status, _) = try_get(&backend, "/inventory?section=os&version_below=1").await;
     assert_eq!(status, 422);
 
-    // Pages that cut hosts in the middle give each item once.
-    let (mut all, mut query) = (Vec::new(), "/inventory?limit=4".to_owned());
-    loop {
-        let page = get(&backend, &query).await;
-        all.extend(page["items"].as_array().unwrap().clone());
-        let Some(cursor) = page["next_cursor"].as_str() else {
-            break;
-        };
-        query = format!("/inventory?limit=4&cursor={cursor}");
+    // Pages that cut hosts in the middle give each item once, wherever they begin and end.
+    for section in ["packages", "os"] {
+        let whole = get(&backend, &format!("/inventory?section={section}")).await;
+        for limit in 1..8 {
+            let base = format!("/inventory?section={section}&limit={limit}");
+            let (mut all, mut query) = (Vec::new(), base.clone());
+            loop {
+                let page = get(&backend, &query).await;
+                all.extend(page["items"].as_array().unwrap().clone());
+                let Some(cursor) = page["next_cursor"].as_str() else {
+                    break;
+                };
+                query = format!("{base}&cursor={cursor}");
+            }
+            assert_eq!(json!(all), whole["items"], "{section} by {limit}");
+        }
     }
-    let whole = get(&backend, "/inventory").await;
-    assert_eq!(json!(all), whole["items"]);
 
     // A host that goes takes its items along.
     let path = format!("/hosts/{}", hosts[9].host_id);

@@ -44,6 +44,7 @@ async fn ten_thousand_snapshots_of_a_hundred_hosts_stay_within_three_megabytes()
             let host = backend.app.store.state.hosts.get(host.host_id).unwrap();
             let report = Report {
                 report_id: Uuid::nil(),
+                sent_at: backend.now(),
                 install_id: None,
                 agent_version: host.agent_version.clone(),
                 interval_seconds: 30,

@@ -33,9 +33,14 @@ const NEVER_COMPARED: &[&str] = &[
     "MANAGERPID",
     "MANAGERPIDFDID",
     "NOTIFY_SOCKET",
-    "WATCHDOG_*",
-    "LISTEN_*",
-    "MEMORY_PRESSURE_*",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "MEMORY_PRESSURE_WATCH",
+    "MEMORY_PRESSURE_WRITE",
     "FDSTORE",
     "CREDENTIALS_DIRECTORY",
     "RUNTIME_DIRECTORY",
@@ -46,8 +51,15 @@ const NEVER_COMPARED: &[&str] = &[
     "SERVICE_RESULT",
     "EXIT_CODE",
     "EXIT_STATUS",
-    "TRIGGER_*",
-    "MONITOR_*",
+    "TRIGGER_PATH",
+    "TRIGGER_TIMER_MONOTONIC_USEC",
+    "TRIGGER_TIMER_REALTIME_USEC",
+    "TRIGGER_UNIT",
+    "MONITOR_EXIT_CODE",
+    "MONITOR_EXIT_STATUS",
+    "MONITOR_INVOCATION_ID",
+    "MONITOR_SERVICE_RESULT",
+    "MONITOR_UNIT",
     // This agent's settings.
     "INFRA_WATCH_AGENT_*",
 ];
@@ -85,6 +97,7 @@ mod tests {
             "KUBECONFIG",
             "TERMINAL",
             "XDG_DATA_DIRS",
+            "LISTEN_ADDRESS",
         ] {
             check(name, true);
         }

@@ -34,6 +34,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether another one says the same: what was found, and which sections could not be read.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.failed.keys().eq(other.failed.keys())
+    }
+
     /// The snapshot of what collectors gave; what does not fit the contract makes its section fail, never the report.
     pub fn new(taken_at: i64, collected: Vec<(&str, Result<Section, String>)>) -> Self {
         let (mut sections, mut failed) = (BTreeMap::new(), BTreeMap::new());

@@ -50,7 +50,7 @@ impl Delivery {
     pub fn set(&mut self, snapshot: Snapshot) {
         let standing = match &self.newest {
             None => Standing::Unknown,
-            Some((before, standing)) if before.hash == snapshot.hash => match standing {
+            Some((before, standing)) if before.says_the_same(&snapshot) => match standing {
                 Standing::Refused => Standing::Wanted,
                 standing => *standing,
             },

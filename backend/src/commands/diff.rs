@@ -50,8 +50,9 @@ pub enum DiffError {
 /// What a file holds.
 struct Side {
     name: String,
-    /// Whose it is, where the file says so.
-    host: Option<String>,
+    /// Whose it is, where the file says so: the agent's install id, or the host id of the API.
+    install_id: Option<String>,
+    host_id: Option<String>,
     sections: Sections,
 }
 
@@ -63,7 +64,13 @@ pub fn run(arguments: &DiffArguments) -> Result<(String, u8), DiffError> {
     let left = read(&arguments.left)?;
     let right = read(&arguments.right)?;
     // Each host hashes with a key of its own.
-    let is_two_hosts = left.host.is_some() && right.host.is_some() && left.host != right.host;
+    let differ = |left: &Option<String>, right: &Option<String>| {
+        left.as_ref()
+            .zip(right.as_ref())
+            .is_some_and(|(left, right)| left != right)
+    };
+    let is_two_hosts =
+        differ(&left.install_id, &right.install_id) || differ(&left.host_id, &right.host_id);
     let comparable = |side: &Side| {
         if is_two_hosts {
             without_keyed_hashes(&side.sections).into_owned()
@@ -137,7 +144,7 @@ fn read(path: &Path) -> Result<Side, DiffError> {
         path: path.to_owned(),
         source,
     })?;
-    let host = [&value["host"]["install_id"], &value["host_id"]];
+    let text = |value: &Value| value.as_str().map(str::to_owned);
     let places = [&value["snapshot"]["sections"], &value["sections"], &value];
     let sections = places
         .into_iter()
@@ -145,9 +152,8 @@ fn read(path: &Path) -> Result<Side, DiffError> {
         .and_then(|sections| serde_json::from_value(sections.clone()).ok());
     Ok(Side {
         name: path.display().to_string(),
-        host: host
-            .into_iter()
-            .find_map(|host| host.as_str().map(str::to_owned)),
+        install_id: text(&value["host"]["install_id"]),
+        host_id: text(&value["host_id"]),
         sections: sections.ok_or_else(|| DiffError::Shape {
             path: path.to_owned(),
         })?,

@@ -26,6 +26,8 @@ pub struct DriftItem {
     pub change: Change,
     /// When it left the baseline.
     pub since: DateTime<Utc>,
+    /// When it took its present value: rules are about this change, not about the first one.
+    pub changed_at: DateTime<Utc>,
 }
 
 /// What differs from a host's baseline now; empty for a host at its baseline.
@@ -72,21 +74,25 @@ pub fn drift(
     known: &[DriftItem],
     now: DateTime<Utc>,
 ) -> Vec<DriftItem> {
-    let since: BTreeMap<(&str, &str), DateTime<Utc>> = known
+    let known: BTreeMap<(&str, &str), &DriftItem> = known
         .iter()
         .map(|item| {
             let Change { section, key, .. } = &item.change;
-            ((section.as_str(), key.as_str()), item.since)
+            ((section.as_str(), key.as_str()), item)
         })
         .collect();
     change::diff(baseline, current)
         .into_iter()
-        .map(|change| DriftItem {
-            since: since
-                .get(&(change.section.as_str(), change.key.as_str()))
-                .copied()
-                .unwrap_or(now),
-            change,
+        .map(|change| {
+            let known = known.get(&(change.section.as_str(), change.key.as_str()));
+            let is_same = known.is_some_and(|known| known.change.after == change.after);
+            DriftItem {
+                since: known.map_or(now, |known| known.since),
+                changed_at: known
+                    .filter(|_| is_same)
+                    .map_or(now, |known| known.changed_at),
+                change,
+            }
         })
         .collect()
 }
@@ -168,6 +174,7 @@ mod tests {
             at(20),
         );
         assert_eq!(keys(&second), [("a", 10), ("b", 20)]);
+        assert_eq!(second[0].changed_at, at(20));
         let back = drift(&baseline, &baseline, &second, at(30));
         assert_eq!(back, []);
         let again = drift(

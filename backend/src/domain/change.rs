@@ -1,5 +1,6 @@
 //! What differs between two configurations: items by identity without version, and a sentence about them.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -172,6 +173,8 @@ fn direction(
     }
 }
 
+/// Most bytes of JSON that a list of changes may have: 20,000 packages fit.
+pub const MAX_LIST_BYTES: usize = 8 * 1024 * 1024;
 /// What a long value is cut to in a list that is too large, in characters.
 const CUT_CHARS: usize = 64;
 /// Bytes that an item takes beside its texts.
@@ -180,29 +183,39 @@ const ITEM_BYTES: usize = 200;
 /// Brings a list of items below `max_bytes` of JSON: long values are cut, and when that is not enough, items are left
 /// out at the end. Only a host that means ill comes so far.
 pub fn bound<T>(items: &mut Vec<T>, change_of: fn(&mut T) -> &mut Change, max_bytes: usize) {
-    let mut bytes = 0;
-    let mut fitting = 0;
+    let total: usize = items.iter_mut().map(|item| size(change_of(item))).sum();
+    if total <= max_bytes {
+        return;
+    }
+    let (mut bytes, mut fitting) = (0, 0);
     for item in items.iter_mut() {
         let change = change_of(item);
         for value in [&mut change.before, &mut change.after]
             .into_iter()
             .flatten()
         {
-            if let Some((cut, _)) = value.char_indices().nth(CUT_CHARS) {
-                value.truncate(cut);
-                value.push('…');
-            }
+            *value = cut(value).into_owned();
         }
-        let length = |value: &Option<String>| value.as_ref().map_or(0, String::len);
-        let texts = change.section.len()
-            + change.key.len()
-            + length(&change.before)
-            + length(&change.after);
-        // A character may take two in JSON.
-        bytes += 2 * texts + ITEM_BYTES;
+        bytes += size(change);
         fitting += usize::from(bytes <= max_bytes);
     }
     items.truncate(fitting);
+}
+
+/// Bytes of JSON that a change can take at most: a character may take two.
+fn size(change: &Change) -> usize {
+    let length = |value: &Option<String>| value.as_ref().map_or(0, String::len);
+    let values = length(&change.before) + length(&change.after);
+    2 * (change.section.len() + change.key.len() + values) + ITEM_BYTES
+}
+
+/// The first line of a value, cut to what fits into a sentence.
+fn cut(value: &str) -> Cow<'_, str> {
+    let line = value.lines().next().unwrap_or_default();
+    match line.char_indices().nth(CUT_CHARS) {
+        Some((end, _)) => Cow::Owned(format!("{}…", line.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(line),
+    }
 }
 
 /// The name by which people know a key: `dpkg/openssl:amd64` is `openssl`.
@@ -250,8 +263,10 @@ pub fn summary(changes: &[Change]) -> String {
     ] {
         parts.extend(count(&items, "package", verb));
     }
-    for item in of(OS) {
-        parts.push(system_part(item));
+    parts.extend(of(OS).take(NAMED_FACTS).map(system_part));
+    match of(OS).count().saturating_sub(NAMED_FACTS) {
+        0 => {}
+        more => parts.push(format!("{more} more facts of the system changed")),
     }
     for (section, noun) in [
         (ENVIRONMENT, "variable"),
@@ -277,6 +292,8 @@ pub fn summary(changes: &[Change]) -> String {
     parts.join(", ")
 }
 
+/// Facts of the system that a summary names.
+const NAMED_FACTS: usize = 4;
 const VERBS: [(ChangeKind, &str); 3] = [
     (ChangeKind::Changed, "changed"),
     (ChangeKind::Added, "added"),
@@ -288,9 +305,9 @@ fn count(items: &Vec<&Change>, noun: &str, verb: &str) -> Option<String> {
     match items.as_slice() {
         [] => None,
         [item] => {
-            let name = short_name(&item.section, &item.key);
+            let name = cut(short_name(&item.section, &item.key));
             let mut text = if item.section == PACKAGES {
-                name.to_owned()
+                name.into_owned()
             } else {
                 format!("{noun} {name}")
             };
@@ -298,8 +315,10 @@ fn count(items: &Vec<&Change>, noun: &str, verb: &str) -> Option<String> {
             if item.section == PACKAGES || item.section == SERVICES {
                 // Writing into a String cannot fail.
                 let _ = match (&item.before, &item.after) {
-                    (Some(before), Some(after)) => write!(text, " {before} → {after}"),
-                    (Some(value), None) | (None, Some(value)) => write!(text, " {value}"),
+                    (Some(before), Some(after)) => {
+                        write!(text, " {} → {}", cut(before), cut(after))
+                    }
+                    (Some(value), None) | (None, Some(value)) => write!(text, " {}", cut(value)),
                     (None, None) => Ok(()),
                 };
             }
@@ -310,11 +329,12 @@ fn count(items: &Vec<&Change>, noun: &str, verb: &str) -> Option<String> {
 }
 
 fn system_part(item: &Change) -> String {
-    match (item.key.as_str(), &item.before, &item.after) {
-        ("reboot_required", _, Some(after)) if after == "true" => "reboot required".to_owned(),
-        ("reboot_required", ..) => "no reboot required any more".to_owned(),
-        (key, Some(before), Some(after)) => format!("{key} {before} → {after}"),
-        (key, None, Some(after)) => format!("{key} {after}"),
+    let key = cut(&item.key);
+    match (key.as_ref(), item.before.as_deref(), item.after.as_deref()) {
+        ("reboot_required", _, Some("true")) => "reboot required".to_owned(),
+        ("reboot_required", Some("true"), _) => "no reboot required any more".to_owned(),
+        (key, Some(before), Some(after)) => format!("{key} {} → {}", cut(before), cut(after)),
+        (key, None, Some(after)) => format!("{key} {}", cut(after)),
         (key, ..) => format!("{key} removed"),
     }
 }
@@ -425,5 +445,45 @@ mod tests {
             "a 1 removed, variable X changed, variable Y added, 1 item of custom changed",
         );
         check(r#"{"os":{}}"#, r#"{"os":{}}"#, "");
+        check(
+            r#"{"os":{"reboot_required":"true"}}"#,
+            r#"{"os":{"reboot_required":"false"}}"#,
+            "no reboot required any more",
+        );
+        // What a host sends cannot make it long.
+        check(
+            r#"{"os":{}}"#,
+            r#"{"os":{"a":"1\n2","b":"1","c":"1","d":"1","e":"1","f":"1"}}"#,
+            "a 1, b 1, c 1, d 1, 2 more facts of the system changed",
+        );
+        let long = format!(r#"{{"packages":{{"dpkg/x:all":"{}"}}}}"#, "9".repeat(1000));
+        check(
+            r#"{"packages":{}}"#,
+            &long,
+            &format!("x {}… installed", "9".repeat(64)),
+        );
+    }
+
+    #[test]
+    fn a_list_is_bounded() {
+        let item = |value: &str| Change {
+            section: "packages".to_owned(),
+            key: "dpkg/x:all".to_owned(),
+            kind: ChangeKind::Added,
+            before: None,
+            after: Some(value.to_owned()),
+            direction: None,
+            disposition: Disposition::Drift,
+        };
+        let check = |value: &str, max_bytes, expect: (usize, usize)| {
+            let mut items = vec![item(value); 10];
+            bound(&mut items, |item| item, max_bytes);
+            let length = items[0].after.as_ref().unwrap().chars().count();
+            assert_eq!((items.len(), length), expect);
+        };
+        let long = "v".repeat(1000);
+        check(&long, 100_000, (10, 1000));
+        check(&long, 10_000, (10, 65));
+        check(&long, 2_000, (5, 65));
     }
 }

@@ -1,6 +1,6 @@
 //! Identifiers of objects: UUIDv7 (RFC 9562), so that they sort by the time they were made.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::{NoContext, Timestamp, Uuid};
 
 /// When an identifier was made, to the millisecond; the beginning of 1970 for one that is not ours.
@@ -17,6 +17,11 @@ pub fn time(id: Uuid) -> DateTime<Utc> {
 pub fn lowest(at: DateTime<Utc>) -> Uuid {
     let milliseconds = u64::try_from(at.timestamp_millis()).unwrap_or_default();
     Uuid::from_u128(u128::from(milliseconds & 0xffff_ffff_ffff) << 80)
+}
+
+/// A new identifier made at `now`, and in any case after `last`: a clock may be set back.
+pub fn after(now: DateTime<Utc>, last: Option<Uuid>) -> Uuid {
+    new(last.map_or(now, |last| now.max(time(last) + TimeDelta::milliseconds(1))))
 }
 
 /// A new identifier made at `now`.
@@ -42,5 +47,10 @@ mod tests {
         assert!(id < lowest(at(1_700_000_000_124)));
         assert_eq!(lowest(at(-5)), Uuid::nil());
         assert_eq!(time(Uuid::nil()), DateTime::UNIX_EPOCH);
+        assert!(after(at(1_000_000_000_000), Some(id)) > id);
+        assert_eq!(
+            time(after(at(1_800_000_000_000), Some(id))),
+            at(1_800_000_000_000)
+        );
     }
 }

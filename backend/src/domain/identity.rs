@@ -21,6 +21,9 @@ pub struct SetAside {
     pub first_seen_at: DateTime<Utc>,
     /// When it last did, to the minute.
     pub last_seen_at: DateTime<Utc>,
+    /// Whether an admin chose another machine over it: then it stays aside, also while the host is silent.
+    #[serde(default)]
+    pub is_decided: bool,
 }
 
 /// By what a machine is told from its copies.
@@ -47,6 +50,13 @@ impl From<&Facts> for Machine {
     }
 }
 
+impl Machine {
+    /// Whether these are its ids.
+    pub fn is_same(&self, machine_id: &str, boot_id: &str) -> bool {
+        self.machine_id == machine_id && self.boot_id == boot_id
+    }
+}
+
 /// Who reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -62,10 +72,10 @@ pub enum Verdict {
 /// in its place.
 pub fn judge(host: &Host, facts: &Facts, is_heard: bool) -> Verdict {
     let differs = |left: &str, right: &str| !left.is_empty() && !right.is_empty() && left != right;
-    let is_set_aside = host.set_aside.iter().any(|known| {
-        known.machine.machine_id == facts.machine_id && known.machine.boot_id == facts.boot_id
-    });
-    if is_set_aside {
+    let is_set_aside = |known: &SetAside| {
+        known.machine.is_same(&facts.machine_id, &facts.boot_id) && (known.is_decided || is_heard)
+    };
+    if host.set_aside.iter().any(is_set_aside) {
         return Verdict::Newcomer;
     }
     if differs(&host.facts.machine_id, &facts.machine_id) {
@@ -99,12 +109,15 @@ mod tests {
         let known = Host {
             facts: facts("m1", "b2"),
             previous_boot_id: Some("b1".to_owned()),
-            set_aside: vec![SetAside {
-                set_aside_id: Uuid::nil(),
-                machine: Machine::from(&facts("m1", "b9")),
-                first_seen_at: DateTime::UNIX_EPOCH,
-                last_seen_at: DateTime::UNIX_EPOCH,
-            }],
+            set_aside: [("b8", false), ("b9", true)]
+                .map(|(boot, is_decided)| SetAside {
+                    set_aside_id: Uuid::nil(),
+                    machine: Machine::from(&facts("m1", boot)),
+                    first_seen_at: DateTime::UNIX_EPOCH,
+                    last_seen_at: DateTime::UNIX_EPOCH,
+                    is_decided,
+                })
+                .to_vec(),
             ..host("web-1")
         };
         let check = |machine, boot, is_heard, expect| {
@@ -122,6 +135,8 @@ mod tests {
         check("m2", "b3", false, Verdict::Host);
         check("m1", "b1", true, Verdict::Returned);
         check("m1", "b1", false, Verdict::Host);
+        check("m1", "b8", true, Verdict::Newcomer);
+        check("m1", "b8", false, Verdict::Host);
         check("m1", "b9", false, Verdict::Newcomer);
     }
 }

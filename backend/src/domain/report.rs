@@ -1,5 +1,6 @@
 //! One report of one host, checked: what arrived, before it is kept.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -63,6 +64,8 @@ pub struct Report {
     pub install_id: Option<Uuid>,
     /// The agent's version.
     pub agent_version: String,
+    /// When the agent sent it, by its own clock.
+    pub sent_at: DateTime<Utc>,
     /// Seconds between two measurements.
     pub interval_seconds: u32,
     /// Seconds between two snapshots.

@@ -1,7 +1,7 @@
 //! A configuration snapshot: sections of keys and values, its canonical form and its hash.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,9 +21,8 @@ pub const FILES: &str = "files";
 /// The section of services.
 pub const SERVICES: &str = "services";
 
-/// A snapshot that was taken this much before the one that is known may be an older one that arrives late, in seconds;
-/// beyond it, the host's clock was set.
-const LATE_SECONDS: i64 = 7 * 24 * 3600;
+/// Agents send a snapshot within seconds, and try for minutes: one older than this when it was sent is of the past.
+const LATE_SECONDS: i64 = 10 * 60;
 /// A snapshot taken this much after it arrived comes from a clock that is ahead, in seconds.
 const CLOCK_AHEAD_SECONDS: i64 = 5 * 60;
 
@@ -110,13 +109,15 @@ impl SnapshotReference {
             .map_or(Some(self.confirmed_at), |stale| stale.as_of)
     }
 
-    /// Whether a snapshot taken at `taken_at` is an older one that arrives late. A host whose clock was set far back,
-    /// or was ahead before, is believed.
-    pub fn is_after(&self, taken_at: DateTime<Utc>) -> bool {
+    /// Whether a snapshot taken at `taken_at`, and sent at `sent_at` by the same clock, is an older one that arrives late.
+    /// A host whose clock was set back, or was ahead before, is believed.
+    pub fn is_after(&self, taken_at: DateTime<Utc>, sent_at: DateTime<Utc>) -> bool {
+        let late = TimeDelta::seconds(LATE_SECONDS);
         let was_ahead = self.taken_at - self.received_at > TimeDelta::seconds(CLOCK_AHEAD_SECONDS);
-        !was_ahead
-            && taken_at < self.taken_at
-            && self.taken_at - taken_at <= TimeDelta::seconds(LATE_SECONDS)
+        let is_before = taken_at < self.taken_at;
+        // Old when it was sent, or overtaken on the way.
+        let is_old = sent_at - taken_at > late || self.taken_at - taken_at <= late;
+        !was_ahead && is_before && is_old
     }
 }
 
@@ -195,6 +196,38 @@ pub fn carry_over(
 pub fn canonical(sections: &Sections) -> Vec<u8> {
     // Maps of strings cannot fail to serialise, and a BTreeMap is written in the order of its keys.
     serde_json::to_vec(sections).unwrap_or_default()
+}
+
+/// New snapshots that a host may bring in an hour: a run of a package manager gives one.
+const SNAPSHOTS_AN_HOUR: u32 = 120;
+const HOUR_SECONDS: i64 = 3600;
+
+/// Counts the new snapshots of each host, hour by hour: each is kept for a year.
+#[derive(Debug, Default)]
+pub struct SnapshotLimiter {
+    hour: i64,
+    taken: HashMap<u32, u32>,
+}
+
+impl SnapshotLimiter {
+    /// Counts one more of a host, or says in how many seconds there may be one again.
+    ///
+    /// # Errors
+    /// The seconds.
+    pub fn take(&mut self, number: u32, now: DateTime<Utc>) -> Result<(), u64> {
+        let hour = now.timestamp().div_euclid(HOUR_SECONDS);
+        if hour != self.hour {
+            self.taken.clear();
+            self.hour = hour;
+        }
+        let taken = self.taken.entry(number).or_default();
+        if *taken >= SNAPSHOTS_AN_HOUR {
+            let left = HOUR_SECONDS - now.timestamp().rem_euclid(HOUR_SECONDS);
+            return Err(left.unsigned_abs());
+        }
+        *taken += 1;
+        Ok(())
+    }
 }
 
 /// SHA-256, in lower-case hexadecimal, over the canonical JSON of the sections.
@@ -287,20 +320,37 @@ mod tests {
     }
 
     #[test]
+    fn snapshots_are_counted_by_host_and_hour() {
+        let mut limiter = SnapshotLimiter::default();
+        let mut take = |number, seconds| limiter.take(number, at(seconds));
+        for _ in 0..SNAPSHOTS_AN_HOUR {
+            assert_eq!(take(1, 3600), Ok(()));
+        }
+        assert_eq!(take(1, 7199), Err(1));
+        assert_eq!(take(2, 7199), Ok(()));
+        assert_eq!(take(1, 7200), Ok(()));
+    }
+
+    #[test]
     fn snapshots_from_the_past() {
-        let day = 24 * 3600;
-        let check = |known: (i64, i64), taken_at, expect| {
+        let check = |known: (i64, i64), taken_at, sent_at, expect| {
+            let known = reference(known.0, known.1);
             assert_eq!(
-                reference(known.0, known.1).is_after(at(taken_at)),
+                known.is_after(at(taken_at), at(sent_at)),
                 expect,
-                "{known:?} {taken_at}"
+                "{taken_at} {sent_at}"
             );
         };
-        check((10 * day, 10 * day), 10 * day, false);
-        check((10 * day, 10 * day), 11 * day, false);
-        check((10 * day, 10 * day), 10 * day - 1, true);
-        check((10 * day, 10 * day), 3 * day, true);
-        check((10 * day, 10 * day), 3 * day - 1, false);
-        check((10 * day, 9 * day), 10 * day - 1, false);
+        let known = (100_000, 100_000);
+        check(known, 100_000, 100_001, false);
+        check(known, 200_000, 200_001, false);
+        // Overtaken on the way.
+        check(known, 99_999, 100_000, true);
+        check(known, 99_400, 99_401, true);
+        // Old when it was sent.
+        check(known, 10, 100_100, true);
+        // The clock was set back.
+        check(known, 50_000, 50_001, false);
+        check((200_000, 100_000), 100_100, 100_101, false);
     }
 }

@@ -1,6 +1,6 @@
 //! Reading changes: of a host, of the fleet, and the same change at many hosts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,10 +16,14 @@ use crate::domain::host::Host;
 use crate::domain::id;
 use crate::domain::series::Aggregate;
 use crate::store::kv::Key;
-use crate::store::snapshot;
+use crate::store::snapshot::{self, KeptChangeSet};
 
-/// Entries read at a time.
-const READ_ENTRIES: usize = 500;
+/// Change sets read at a time: each may have up to a megabyte, and several as items.
+const READ_ENTRIES: usize = 64;
+/// A page ends with so many items, even if it has few change sets.
+const ITEMS_OF_PAGE: usize = 50_000;
+/// Most changes that are gathered into groups.
+const GROUPED_CHANGES: usize = 1_000_000;
 /// A page ends after so many entries were looked at, even if few of them are what was asked for: the next goes on there.
 const MAX_LOOKED_AT: usize = 20_000;
 /// Hosts that are named in a group.
@@ -94,6 +98,33 @@ pub struct ChangePage<C> {
     pub next: Option<C>,
 }
 
+impl<C> ChangePage<C> {
+    fn is_full(&self, limit: usize) -> bool {
+        let items = self.items.iter().map(|item| item.change_set.items.len());
+        self.items.len() == limit || items.sum::<usize>() >= ITEMS_OF_PAGE
+    }
+}
+
+/// Understands what was read and keeps what is meant: off the async threads.
+async fn read(
+    kept: Vec<KeptChangeSet>,
+    filter: &Filter,
+    numbers: Arc<HashSet<u32>>,
+) -> Result<Vec<(Key, u32, ChangeSet)>, FlowError> {
+    let filter = filter.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let read = kept.into_iter().filter_map(|kept| {
+            let (number, change_set) = kept.read()?;
+            if !numbers.contains(&number) {
+                return None;
+            }
+            Some((kept.key, number, filter.apply(change_set)?))
+        });
+        read.collect()
+    });
+    read.await.map_err(|_| FlowError::Busy)
+}
+
 /// Marks again by the rules of now what no rule was there for when it was seen.
 fn mark_again(rules: &[Arc<DriftRule>], host: &Host, change_set: &mut ChangeSet) {
     let at = change_set.detected_at;
@@ -137,11 +168,10 @@ pub async fn of_host(
         looked_at += some.len();
         let changed = some.iter().filter(|snapshot| snapshot.has_changes);
         let ids = changed.map(|snapshot| snapshot.snapshot_id);
-        for change_set in snapshot::changes_of(kv, host.number, ids).await? {
-            let Some(mut change_set) = filter.apply(change_set) else {
-                continue;
-            };
-            if page.items.len() == limit {
+        let kept = snapshot::changes_of(kv, host.number, ids).await?;
+        for change_set in read(kept, filter, Arc::new(HashSet::from([host.number]))).await? {
+            let mut change_set = change_set.2;
+            if page.is_full(limit) {
                 page.next = page.items.last().map(|last| last.change_set.change_set_id);
                 return Ok(page);
             }
@@ -175,6 +205,8 @@ pub async fn of_fleet(
     filter.check()?;
     let by_number: HashMap<u32, &Arc<Host>> =
         hosts.iter().map(|host| (host.number, host)).collect();
+    let numbers: HashSet<u32> = by_number.keys().copied().collect();
+    let numbers = Arc::new(numbers);
     let rules = app.store.state.drift_rules.all();
     let end = filter.end().as_bytes().to_vec();
     let mut before = before.map_or(end.clone(), |before| before.min(end));
@@ -189,15 +221,12 @@ pub async fn of_fleet(
             snapshot::page_of_changes(kv, filter.lowest(), before.clone(), READ_ENTRIES).await?;
         let is_last = some.len() < READ_ENTRIES;
         looked_at += some.len();
-        for (key, number, change_set) in some {
-            before.clone_from(&key);
+        before = some.last().map_or(before, |last| last.key.clone());
+        for (key, number, mut change_set) in read(some, filter, numbers.clone()).await? {
             let Some(host) = by_number.get(&number) else {
                 continue;
             };
-            let Some(mut change_set) = filter.apply(change_set) else {
-                continue;
-            };
-            if page.items.len() == limit {
+            if page.is_full(limit) {
                 page.next = last_taken;
                 return Ok(page);
             }
@@ -242,22 +271,22 @@ pub async fn groups(
     filter: &Filter,
 ) -> Result<Vec<Group>, FlowError> {
     let deadline = Instant::now() + Duration::from_secs(QUERY_SECONDS);
-    let mut groups: BTreeMap<GroupKey, Vec<Taken>> = BTreeMap::new();
-    let mut before = None;
+    let mut groups: BTreeMap<GroupKey, (Change, Vec<Taken>)> = BTreeMap::new();
+    let (mut before, mut gathered) = (None, 0);
     loop {
         let page = of_fleet(app, hosts, filter, before, READ_ENTRIES).await?;
         for HostChangeSet { host, change_set } in page.items {
+            gathered += change_set.items.len();
             for change in change_set.items {
                 let taken = (
                     change_set.detected_at,
                     Arc::clone(&host),
                     change_set.change_set_id,
-                    change,
                 );
-                groups
-                    .entry(GroupKey::of(&taken.3))
-                    .or_default()
-                    .push(taken);
+                let group = groups.entry(GroupKey::of(&change));
+                let (oldest, group) = group.or_insert_with(|| (change.clone(), Vec::new()));
+                *oldest = change;
+                group.push(taken);
             }
         }
         before = page.next;
@@ -267,6 +296,10 @@ pub async fn groups(
         if Instant::now() > deadline {
             return Err(FlowError::QueryTimeout(QUERY_SECONDS));
         }
+        if gathered > GROUPED_CHANGES {
+            let message = "the range has more than a million changes; ask for a shorter one";
+            return Err(FlowError::invalid("from", message));
+        }
     }
     let mut groups: Vec<Group> = groups.into_values().filter_map(Group::of).collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.last_at));
@@ -274,7 +307,7 @@ pub async fn groups(
 }
 
 /// When a host took a change, and with which change set.
-type Taken = (DateTime<Utc>, Arc<Host>, Uuid, Change);
+type Taken = (DateTime<Utc>, Arc<Host>, Uuid);
 
 /// By what changes are the same.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -304,15 +337,14 @@ impl GroupKey {
 }
 
 impl Group {
-    fn of(mut taken: Vec<Taken>) -> Option<Self> {
+    fn of((change, mut taken): (Change, Vec<Taken>)) -> Option<Self> {
         // Oldest first; a host that took it twice counts once.
         taken.reverse();
         let last_at = taken.last()?.0;
         let mut hosts: Vec<(Arc<Host>, Uuid)> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let first_at = taken.first()?.0;
-        let change = taken.first()?.3.clone();
-        for (_, host, change_set_id, _) in taken {
+        for (_, host, change_set_id) in taken {
             if seen.insert(host.host_id) && hosts.len() < NAMED_HOSTS {
                 hosts.push((host, change_set_id));
             }
@@ -344,9 +376,9 @@ pub struct Effect {
 pub async fn one(app: &App, host: &Arc<Host>, id: Uuid) -> Result<HostChangeSet, FlowError> {
     let kv = app.store.kv.as_ref();
     let found = snapshot::changes_of(kv, host.number, std::iter::once(id)).await?;
-    let mut change_set = found
-        .into_iter()
-        .next()
+    let (_, mut change_set) = found
+        .first()
+        .and_then(KeptChangeSet::read)
         .ok_or(FlowError::NotFound("change set"))?;
     mark_again(&app.store.state.drift_rules.all(), host, &mut change_set);
     Ok(HostChangeSet {

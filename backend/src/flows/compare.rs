@@ -1,5 +1,7 @@
 //! Questions about configurations: one at a time, two beside each other, a group, and who has what.
 
+use std::cmp::Reverse;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,15 +147,29 @@ pub async fn difference(
     .await
 }
 
+/// Differences of a host of a group that are listed.
+const LISTED_DIFFERENCES: usize = 1_000;
+
 /// How a host of a group differs from the others.
 pub struct Outlier {
     /// The host.
     pub host: Arc<Host>,
-    /// What differs from the reference (`before`); `None` when nothing is known of the host.
-    pub items: Option<Vec<Change>>,
+    /// How many items differ; `None` when nothing is known of the host.
+    pub count: Option<usize>,
+    /// The first of them: what differs from the reference (`before`).
+    pub items: Vec<Change>,
 }
 
-/// Compares each host with the golden one, or with what most of them have.
+/// Some hosts of a group.
+pub struct Group {
+    /// How many hosts there are in all.
+    pub count: usize,
+    /// Those that were asked for.
+    pub members: Vec<Outlier>,
+}
+
+/// Compares each host with the golden one, or with what most of them have. Those that differ most come first, then by
+/// `name`; items are made only of the places that are asked for.
 ///
 /// # Errors
 /// [`FlowError::NotFound`] when nothing is known of the golden host.
@@ -161,7 +177,9 @@ pub async fn group(
     app: &App,
     hosts: Vec<Arc<Host>>,
     golden: Option<Uuid>,
-) -> Result<Vec<Outlier>, FlowError> {
+    name: fn(&Host) -> String,
+    places: Range<usize>,
+) -> Result<Group, FlowError> {
     let inventory = loaded(app).await?;
     super::query::off_thread(app, move || {
         let ids: Vec<Uuid> = hosts.iter().map(|host| host.host_id).collect();
@@ -171,14 +189,26 @@ pub async fn group(
                 .ok_or(FlowError::NotFound("snapshot of the golden host"))?,
             None => inventory.majority(&ids),
         };
+        let differences = |host: &Host| inventory.differences(&reference, host.host_id);
         let hosts = hosts
             .into_iter()
             .filter(|host| Some(host.host_id) != golden);
-        let outliers = hosts.map(|host| Outlier {
-            items: inventory.differences(&reference, host.host_id),
-            host,
+        let mut counted: Vec<(Option<usize>, Arc<Host>)> = hosts
+            .map(|host| (differences(&host).map(|items| items.len()), host))
+            .collect();
+        counted
+            .sort_by_cached_key(|(count, host)| (Reverse(count.unwrap_or_default()), name(host)));
+        let count = counted.len();
+        let asked = counted.into_iter().skip(places.start).take(places.len());
+        let members = asked.map(|(count, host)| {
+            let mut items = differences(&host).unwrap_or_default();
+            items.truncate(LISTED_DIFFERENCES);
+            Outlier { host, count, items }
         });
-        Ok(outliers.collect())
+        Ok(Group {
+            count,
+            members: members.collect(),
+        })
     })
     .await
 }

@@ -3,20 +3,21 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::FlowError;
 use crate::app::App;
 use crate::domain::baseline::{self, Baseline, BaselineReference, DriftItem, HostDrift};
 use crate::domain::change::{self, Change, ChangeSet};
-use crate::domain::drift_rule;
+use crate::domain::drift_rule::{self, DriftRule};
 use crate::domain::host::Host;
 use crate::domain::id;
 use crate::domain::snapshot::{
     DocumentId, ENVIRONMENT, FILES, Sections, Snapshot, SnapshotReference, canonical, carry_over,
 };
 use crate::store::audit::Actor;
+use crate::store::baseline::EncodedDrift;
 use crate::store::document::{Document, Documents, NewDocument};
 use crate::store::state::Change as StateChange;
 use crate::store::{baseline as baselines, kv, snapshot as snapshots};
@@ -78,26 +79,36 @@ fn shared(sections: &Sections) -> Vec<u8> {
     canonical(&shared)
 }
 
+/// Work on whole configurations takes milliseconds: off the async threads.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, FlowError> {
+    let done = tokio::task::spawn_blocking(work);
+    done.await.map_err(|_| FlowError::Busy)
+}
+
 async fn prepare(
     documents: &Arc<Documents>,
     number: u32,
-    sections: &Sections,
+    sections: &Arc<Sections>,
     after: Option<Document>,
 ) -> Result<NewDocument, FlowError> {
+    let sections = Arc::clone(sections);
+    let forms = off_thread(move || (canonical(&sections), shared(&sections))).await?;
     documents
-        .prepare(number, canonical(sections), shared(sections), after)
+        .prepare(number, Arc::new(forms.0), Arc::new(forms.1), after)
         .await?
         .ok_or_else(|| FlowError::invalid("snapshot", "is too large, even compressed"))
 }
 
-/// A snapshot that was understood, and all that follows from it.
+/// A snapshot that was understood, and all that follows from it, ready to be written.
 pub struct Taken {
-    document: NewDocument,
-    baseline: Option<(NewDocument, Baseline)>,
+    batch: kv::Batch,
     reference: SnapshotReference,
-    change_set: Option<ChangeSet>,
-    drift: Option<Vec<DriftItem>>,
+    baseline: Option<BaselineReference>,
+    drift: Option<EncodedDrift>,
     sections: Arc<Sections>,
+    summary: Option<String>,
 }
 
 /// Understands a snapshot of a host. The caller is alone with the host (`Store::alone_with`) from before it read `host`
@@ -107,7 +118,7 @@ pub struct Taken {
 /// [`FlowError::Invalid`] for a snapshot that cannot be kept, and the store's.
 pub async fn take(
     app: &App,
-    host: &Host,
+    host: &Arc<Host>,
     snapshot: Snapshot,
     hash: String,
 ) -> Result<Taken, FlowError> {
@@ -123,105 +134,108 @@ pub async fn take(
     let approved = host.baseline.as_ref().map(|baseline| baseline.document);
     let approved = read_or_report(app, host, approved, "baseline").await?;
     // Ids are in the order of time, also when the clock was set back.
-    let received_at = known.map_or(now, |known| {
-        now.max(id::time(known.snapshot_id) + TimeDelta::milliseconds(1))
-    });
-    let snapshot_id = id::new(received_at);
+    let snapshot_id = id::after(now, known.map(|known| known.snapshot_id));
     let taken_at = snapshot.taken_at;
     let known_sections = before.as_ref().map(|before| before.sections.as_ref());
     let (sections, stale) = carry_over(known.zip(known_sections), snapshot);
     let sections = Arc::new(sections);
-    let drift_before = app.store.state.drift.get(host.host_id);
-    let compared = {
-        let (before, approved, sections) = (
-            before.as_ref().map(|before| Arc::clone(&before.sections)),
-            approved
-                .as_ref()
-                .map(|approved| Arc::clone(&approved.sections)),
-            Arc::clone(&sections),
-        );
-        tokio::task::spawn_blocking(move || {
-            compare(
-                before.as_deref(),
-                approved.as_deref(),
-                &sections,
-                drift_before.as_deref(),
-                received_at,
-            )
-        })
+    let comparison = Comparison {
+        host: Arc::clone(host),
+        before: before.as_ref().map(|before| Arc::clone(&before.sections)),
+        approved: approved
+            .as_ref()
+            .map(|approved| Arc::clone(&approved.sections)),
+        sections: Arc::clone(&sections),
+        drift_before: app.store.state.drift.get(host.host_id),
+        rules: app.store.state.drift_rules.all(),
+        snapshot_id,
+        now,
     };
     let Compared {
-        mut changes,
+        mut batch,
+        has_changes,
+        summary,
         drift,
         adopted,
-    } = compared.await.map_err(|_| FlowError::Busy)?;
-    mark(app, host, &mut changes, received_at);
+    } = off_thread(move || comparison.compare()).await??;
     let documents = &app.store.documents;
-    let document = prepare(
-        documents,
-        host.number,
-        &sections,
-        before.map(|before| before.document),
-    )
-    .await?;
+    let before = before.map(|before| before.document);
+    let document = prepare(documents, host.number, &sections, before).await?;
+    let document_id = document.id;
+    document.put(&mut batch);
     let baseline = match (&host.baseline, adopted) {
-        (None, _) => {
-            // The same document: nothing more to write.
-            let same = NewDocument::known(document.id);
-            Some((same, first_baseline(document.id, received_at)))
-        }
+        // The same document: nothing more to write.
+        (None, _) => Some((document_id, FIRST_SNAPSHOT.to_owned())),
         (Some(_), Some(adopted)) => {
             let after = approved.map(|approved| approved.document);
-            let document = prepare(documents, host.number, &adopted.sections, after).await?;
-            let baseline = Baseline {
-                reason: format!("newly collected: {}", adopted.names.join(", ")),
-                ..first_baseline(document.id, received_at)
-            };
-            Some((document, baseline))
+            let document =
+                prepare(documents, host.number, &Arc::new(adopted.sections), after).await?;
+            let document_id = document.id;
+            document.put(&mut batch);
+            Some((
+                document_id,
+                format!("newly collected: {}", adopted.names.join(", ")),
+            ))
         }
         (Some(_), None) => None,
     };
-    let change_set = known
-        .filter(|_| !changes.is_empty())
-        .map(|known| ChangeSet {
-            change_set_id: snapshot_id,
-            detected_at: received_at,
-            from_snapshot_id: known.snapshot_id,
-            items: changes,
-        });
-    Ok(Taken {
-        reference: SnapshotReference {
-            snapshot_id,
-            hash,
-            document: document.id,
-            taken_at,
-            received_at,
-            confirmed_at: received_at,
-            stale,
-        },
+    let baseline = baseline.map(|(document, reason)| Baseline {
+        baseline_id: id::after(now, host.baseline.as_ref().map(|known| known.baseline_id)),
         document,
-        baseline,
-        change_set,
+        at: now,
+        by: Actor::system().name,
+        reason,
+        changes: Vec::new(),
+    });
+    let reference = SnapshotReference {
+        snapshot_id,
+        hash,
+        document: document_id,
+        taken_at,
+        received_at: now,
+        confirmed_at: now,
+        stale,
+    };
+    let stored = snapshots::StoredSnapshot {
+        snapshot_id,
+        document: document_id,
+        taken_at,
+        has_changes,
+        stale: reference.stale.clone(),
+    };
+    snapshots::put(&mut batch, host.number, &stored);
+    Ok(Taken {
+        baseline: baseline
+            .map(|baseline| put_baseline(&mut batch, host.number, baseline))
+            .transpose()?,
+        batch,
+        reference,
         drift,
         sections,
+        summary,
     })
 }
 
-fn first_baseline(document: DocumentId, at: DateTime<Utc>) -> Baseline {
-    Baseline {
-        baseline_id: id::new(at),
-        document,
-        at,
-        by: Actor::system().name,
-        reason: FIRST_SNAPSHOT.to_owned(),
-        changes: Vec::new(),
-    }
+/// What a snapshot is compared with.
+struct Comparison {
+    host: Arc<Host>,
+    before: Option<Arc<Sections>>,
+    approved: Option<Arc<Sections>>,
+    sections: Arc<Sections>,
+    drift_before: Option<Arc<HostDrift>>,
+    rules: Vec<Arc<DriftRule>>,
+    snapshot_id: Uuid,
+    now: DateTime<Utc>,
 }
 
+/// What a comparison showed.
 struct Compared {
-    changes: Vec<Change>,
-    /// `None` when the baseline cannot be read: then nothing new can be said.
-    drift: Option<Vec<DriftItem>>,
+    /// The change set, if there is one.
+    batch: kv::Batch,
+    has_changes: bool,
+    summary: Option<String>,
+    /// `None` when it is as before, or the baseline cannot be read and nothing new can be said.
+    drift: Option<EncodedDrift>,
     adopted: Option<Adopted>,
 }
 
@@ -230,35 +244,66 @@ struct Adopted {
     names: Vec<String>,
 }
 
-fn compare(
-    before: Option<&Sections>,
-    approved: Option<&Sections>,
-    sections: &Sections,
-    drift_before: Option<&HostDrift>,
-    at: DateTime<Utc>,
-) -> Compared {
-    let known = drift_before.map_or(&[][..], |drift| &drift.items);
-    let adopted = approved.and_then(|approved| {
-        let names = sections.keys().filter(|name| !approved.contains_key(*name));
-        Some(Adopted {
-            names: names.cloned().collect(),
-            sections: baseline::adopt_new_sections(approved, sections)?,
+impl Comparison {
+    fn compare(self) -> Result<Compared, kv::KvError> {
+        let mut batch = kv::Batch::new(kv::Class::State);
+        let before = self.before.as_deref();
+        let mut items = before.map_or_else(Vec::new, |before| change::diff(before, &self.sections));
+        self.mark(&mut items);
+        let summary = (!items.is_empty()).then(|| change::summary(&items));
+        let from = self.host.snapshot.as_ref().filter(|_| !items.is_empty());
+        let change_set = from.map(|from| ChangeSet {
+            change_set_id: self.snapshot_id,
+            detected_at: self.now,
+            from_snapshot_id: from.snapshot_id,
+            items,
+        });
+        if let Some(change_set) = &change_set {
+            snapshots::put_changes(&mut batch, self.host.number, change_set)?;
+        }
+        let adopted = self.approved.as_deref().and_then(|approved| {
+            let names = self.sections.keys();
+            let names = names.filter(|name| !approved.contains_key(*name));
+            Some(Adopted {
+                names: names.cloned().collect(),
+                sections: baseline::adopt_new_sections(approved, &self.sections)?,
+            })
+        });
+        let known = self.drift_before.as_ref();
+        let known = known.map_or(&[][..], |drift| &drift.items);
+        let drift = self
+            .approved
+            .as_deref()
+            .map(|approved| baseline::drift(approved, &self.sections, known, self.now));
+        Ok(Compared {
+            batch,
+            has_changes: change_set.is_some(),
+            summary,
+            drift: encode_drift(self.host.host_id, known, drift)?,
+            adopted,
         })
-    });
-    Compared {
-        changes: before.map_or_else(Vec::new, |before| change::diff(before, sections)),
-        drift: approved.map(|approved| baseline::drift(approved, sections, known, at)),
-        adopted,
+    }
+
+    /// Marks changes by the rules that are in force.
+    fn mark(&self, changes: &mut [Change]) {
+        for change in changes {
+            let rules = self.rules.iter().map(AsRef::as_ref);
+            let (section, key) = (&change.section, &change.key);
+            change.disposition = drift_rule::disposition(rules, &self.host, section, key, self.now);
+        }
     }
 }
 
-/// Marks changes by the rules that are in force.
-fn mark(app: &App, host: &Host, changes: &mut [Change], at: DateTime<Utc>) {
-    let rules = app.store.state.drift_rules.all();
-    for change in changes {
-        let rules = rules.iter().map(AsRef::as_ref);
-        change.disposition = drift_rule::disposition(rules, host, &change.section, &change.key, at);
-    }
+/// The form of what differs, unless it is as before.
+fn encode_drift(
+    host_id: Uuid,
+    known: &[DriftItem],
+    items: Option<Vec<DriftItem>>,
+) -> Result<Option<EncodedDrift>, kv::KvError> {
+    items
+        .filter(|items| items != known)
+        .map(|items| EncodedDrift::new(HostDrift { host_id, items }))
+        .transpose()
 }
 
 impl Taken {
@@ -268,63 +313,33 @@ impl Taken {
     }
 
     /// What changed, as the log says it.
-    pub fn summary(&self) -> Option<String> {
-        let change_set = self.change_set.as_ref()?;
-        Some(change::summary(&change_set.items))
+    pub fn summary(&self) -> Option<&str> {
+        self.summary.as_deref()
     }
 
     /// Adds all of it to a change, and to the host's record.
-    ///
-    /// # Errors
-    /// When something has no form in which it can be kept.
-    pub fn put(self, change: &mut StateChange<'_>, host: &mut Host) -> Result<(), FlowError> {
-        let number = host.number;
-        let stored = snapshots::StoredSnapshot {
-            snapshot_id: self.reference.snapshot_id,
-            document: self.reference.document,
-            taken_at: self.reference.taken_at,
-            has_changes: self.change_set.is_some(),
-            stale: self.reference.stale.clone(),
-        };
-        self.document.put(change.batch());
-        snapshots::put(change.batch(), number, &stored);
-        if let Some(change_set) = &self.change_set {
-            snapshots::put_changes(change.batch(), number, change_set)?;
+    pub fn put(self, change: &mut StateChange<'_>, host: &mut Host) {
+        change.batch().append(self.batch);
+        if let Some(drift) = self.drift {
+            drift.put(change);
         }
-        if let Some((document, baseline)) = self.baseline {
-            put_baseline(change, host, document, baseline)?;
-        }
-        if let Some(items) = self.drift {
-            put_drift(change, host.host_id, items);
-        }
+        host.baseline = self.baseline.or(host.baseline.take());
         host.snapshot = Some(self.reference);
-        Ok(())
     }
 }
 
 fn put_baseline(
-    change: &mut StateChange<'_>,
-    host: &mut Host,
-    document: NewDocument,
+    batch: &mut kv::Batch,
+    number: u32,
     baseline: Baseline,
-) -> Result<(), FlowError> {
-    host.baseline = Some(BaselineReference {
+) -> Result<BaselineReference, kv::KvError> {
+    let reference = BaselineReference {
         baseline_id: baseline.baseline_id,
         document: baseline.document,
         at: baseline.at,
-    });
-    document.put(change.batch());
-    baselines::put(change.batch(), host.number, baseline)?;
-    Ok(())
-}
-
-fn put_drift(change: &mut StateChange<'_>, host_id: Uuid, items: Vec<DriftItem>) {
-    let known = change.state.drift.get(host_id);
-    let is_same = known.map_or(items.is_empty(), |known| known.items == items);
-    if is_same {
-        return;
-    }
-    baselines::put_drift(change, HostDrift { host_id, items });
+    };
+    baselines::put(batch, number, baseline)?;
+    Ok(reference)
 }
 
 /// What an approval took over.
@@ -356,34 +371,49 @@ pub async fn approve(
     let (Some(known), Some(approved)) = (&host.snapshot, &host.baseline) else {
         return Ok(Approved::default());
     };
-    let current = read(app, number, known.document).await?;
-    let approved = read(app, number, approved.document).await?;
-    let (sections, changes) = baseline::approve(&approved.sections, &current.sections, items);
-    if changes.is_empty() {
-        return Ok(Approved::default());
-    }
     let now = app.clock.now();
-    let left = {
-        let known = app.store.state.drift.get(host_id);
-        let known = known.as_ref().map_or(&[][..], |drift| &drift.items);
-        baseline::drift(&sections, &current.sections, known, now)
+    let current = read(app, number, known.document).await?;
+    let before = read_or_report(app, &host, Some(approved.document), "baseline").await?;
+    let compared = {
+        let (before, current) = (
+            before.map(|before| before.sections),
+            Arc::clone(&current.sections),
+        );
+        let (items, known) = (items.cloned(), app.store.state.drift.get(host_id));
+        off_thread(move || {
+            let known = known.as_ref().map_or(&[][..], |drift| &drift.items);
+            let Some(before) = before else {
+                // All of what is there is approved; of single items nothing can be said.
+                let all = items.is_none().then_some((current, Vec::new()));
+                let left = all.as_ref().map(|_| Vec::new());
+                return Ok((all, encode_drift(host_id, known, left)?));
+            };
+            let (sections, changes) = baseline::approve(&before, &current, items.as_ref());
+            if changes.is_empty() {
+                return Ok((None, None));
+            }
+            let left = baseline::drift(&sections, &current, known, now);
+            let left = encode_drift(host_id, known, Some(left))?;
+            Ok::<_, kv::KvError>((Some((Arc::new(sections), changes)), left))
+        })
     };
-    let document = prepare(
-        &app.store.documents,
-        number,
-        &sections,
-        Some(current.document),
-    )
-    .await?;
+    let (Some((sections, changes)), left) = compared.await?? else {
+        return Ok(Approved::default());
+    };
+    let after = Some(current.document);
+    let document = prepare(&app.store.documents, number, &sections, after).await?;
     let taken = changes.len();
+    let mut batch = kv::Batch::new(kv::Class::State);
     let baseline = Baseline {
-        baseline_id: id::new(now),
+        baseline_id: id::after(now, Some(approved.baseline_id)),
         document: document.id,
         at: now,
         by: actor.name.clone(),
         reason: reason.to_owned(),
         changes,
     };
+    document.put(&mut batch);
+    let reference = put_baseline(&mut batch, number, baseline)?;
     app.store
         .state
         .change(|change| {
@@ -397,8 +427,11 @@ pub async fn approve(
                 Some(host_id),
                 host.name(),
             );
-            put_baseline(change, &mut host, document, baseline)?;
-            put_drift(change, host_id, left);
+            change.batch().append(batch);
+            if let Some(left) = left {
+                left.put(change);
+            }
+            host.baseline = Some(reference);
             change.put(host);
             Ok::<_, FlowError>(())
         })
@@ -452,6 +485,9 @@ async fn retain_host(
 ) -> Result<usize, FlowError> {
     let kv = app.store.kv.as_ref();
     let _alone = app.store.alone_with(number).await;
+    if app.store.state.hosts.get(host_id).is_none() {
+        return Ok(0);
+    }
     let Some(mut in_force) = snapshots::in_force_at(kv, number, oldest).await? else {
         return Ok(0);
     };

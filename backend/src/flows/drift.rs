@@ -69,8 +69,7 @@ pub struct NewDriftRule {
 /// Makes a rule.
 ///
 /// # Errors
-/// [`FlowError::Invalid`] for a window that never is, or that never ends though changes are only expected in it, and
-/// [`FlowError::Conflict`] when there are too many rules.
+/// [`FlowError::Invalid`] for a window that never is, and [`FlowError::Conflict`] when there are too many rules.
 pub async fn create_rule(
     app: &App,
     caller: &Caller,
@@ -79,12 +78,6 @@ pub async fn create_rule(
     let now = app.clock.now();
     if new.from.zip(new.to).is_some_and(|(from, to)| to <= from) {
         return Err(FlowError::invalid("to", "must be after from"));
-    }
-    if new.kind == DriftRuleKind::Expected && new.to.is_none() {
-        return Err(FlowError::invalid(
-            "to",
-            "is needed for a window of expected changes",
-        ));
     }
     let rule = DriftRule {
         rule_id: id::new(now),

@@ -13,8 +13,16 @@ use crate::domain::id;
 use crate::domain::report::Facts;
 use crate::store::audit::Actor;
 
-/// Tokens that a host keeps when a copy of it enrols.
-const TOKENS_BESIDE_COPIES: usize = 3;
+/// Most tokens of a host: its own and its successor, and those of copies.
+const MAX_TOKENS: usize = 6;
+
+/// Adds a token; of too many, the newest but two make room: the oldest are the host's own.
+fn add_token(host: &mut Host, token: HostToken) {
+    if host.tokens.len() >= MAX_TOKENS {
+        host.tokens.remove(2);
+    }
+    host.tokens.push(token);
+}
 
 /// An agent that makes itself known.
 pub struct Introduction {
@@ -87,9 +95,7 @@ pub async fn enroll(
                     let mut host = (*known).clone();
                     if identity::is_other(app, &host, &introduction.machine_id, now) {
                         // A copy must not shut its original out: both have a token, and reports tell who is who.
-                        let newest = host.tokens.len().saturating_sub(TOKENS_BESIDE_COPIES);
-                        host.tokens.drain(..newest);
-                        host.tokens.push(kept.clone());
+                        add_token(&mut host, kept.clone());
                     } else {
                         host.tokens = vec![kept.clone()];
                     }
@@ -181,8 +187,9 @@ pub async fn renew(app: &App, host_id: Uuid, used: Uuid) -> Result<Enrolled, Flo
                 .get(host_id)
                 .ok_or(FlowError::NotFound("host"))?;
             let mut host = (*host).clone();
-            host.tokens.retain(|token| token.token_id == used);
-            host.tokens.push(kept.clone());
+            // Older ones are given up; a copy that renews the token it was copied with takes nothing from its original.
+            host.tokens.retain(|token| token.token_id >= used);
+            add_token(&mut host, kept.clone());
             let actor = Actor {
                 kind: "host".to_owned(),
                 id: Some(host_id),

@@ -54,6 +54,10 @@ pub async fn update(
 /// [`FlowError::NotFound`].
 pub async fn delete(app: &App, caller: &Caller, host_id: Uuid) -> Result<(), FlowError> {
     let now = app.clock.now();
+    let known = app.store.state.hosts.get(host_id);
+    let number = known.ok_or(FlowError::NotFound("host"))?.number;
+    // Nothing of its configuration is written or swept meanwhile.
+    let _alone = app.store.alone_with(number).await;
     let number = app
         .store
         .state

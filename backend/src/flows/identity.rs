@@ -28,7 +28,7 @@ pub async fn admit(app: &App, host_id: Uuid, facts: &Facts) -> Result<(), FlowEr
     let now = app.clock.now();
     let machine = Machine::from(facts);
     match judge(&host, facts, is_heard(app, &host, now)) {
-        Verdict::Host => Ok(()),
+        Verdict::Host => welcome(app, host_id, &machine).await,
         Verdict::Newcomer => {
             set_aside(app, host_id, machine, now).await?;
             Err(FlowError::Conflict(SET_ASIDE))
@@ -38,6 +38,25 @@ pub async fn admit(app: &App, host_id: Uuid, facts: &Facts) -> Result<(), FlowEr
             set_aside(app, host_id, Machine::from(&host.facts), now).await
         }
     }
+}
+
+/// A machine that was set aside and is the host now, since the host fell silent, is no longer aside.
+async fn welcome(app: &App, host_id: Uuid, machine: &Machine) -> Result<(), FlowError> {
+    let is_same = |known: &SetAside| known.machine.is_same(&machine.machine_id, &machine.boot_id);
+    let host = app.store.state.hosts.get(host_id);
+    if !host.iter().flat_map(|host| &host.set_aside).any(is_same) {
+        return Ok(());
+    }
+    app.store
+        .state
+        .change(|change| {
+            let host = change.state.hosts.get(host_id);
+            let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
+            host.set_aside.retain(|known| !is_same(known));
+            change.put(host);
+            Ok(())
+        })
+        .await
 }
 
 /// Whether it is another machine than the host's, which has reported lately.
@@ -79,8 +98,7 @@ async fn set_aside(
             let host = change.state.hosts.get(host_id);
             let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
             let is_same = |known: &&mut SetAside| {
-                known.machine.machine_id == machine.machine_id
-                    && known.machine.boot_id == machine.boot_id
+                known.machine.is_same(&machine.machine_id, &machine.boot_id)
             };
             if let Some(known) = host.set_aside.iter_mut().find(is_same) {
                 known.machine = machine;
@@ -103,6 +121,7 @@ async fn set_aside(
                     machine,
                     first_seen_at: now,
                     last_seen_at: now,
+                    is_decided: false,
                 });
             } else {
                 return Ok(());
@@ -141,6 +160,7 @@ pub async fn accept(
                 machine: before,
                 first_seen_at: now,
                 last_seen_at: now,
+                is_decided: true,
             });
         },
     )

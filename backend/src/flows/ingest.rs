@@ -1,5 +1,7 @@
 //! Ingest, the one way in: points are durable before the answer, then what follows from facts and snapshot.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
@@ -133,7 +135,8 @@ pub fn says_nothing_new(
 /// Whether it should be written down again that a snapshot still holds.
 fn is_due(snapshot_interval_seconds: u32, known: &SnapshotReference, now: DateTime<Utc>) -> bool {
     let half_interval = (i64::from(snapshot_interval_seconds) / 2).max(CONFIRM_SECONDS);
-    now - known.confirmed_at >= TimeDelta::seconds(half_interval)
+    // A clock that was ahead must not make a host look fresh for as long.
+    known.confirmed_at > now || now - known.confirmed_at >= TimeDelta::seconds(half_interval)
 }
 
 /// Appends what of the points may be stored, and names the others.
@@ -183,11 +186,19 @@ async fn keep_facts_and_snapshot(
         snapshot_hash,
         ..
     } = &report;
+    let now = app.clock.now();
     let known = |host: &Host| -> SnapshotOutcome {
         match (snapshot_hash, snapshot) {
             (None, _) => SnapshotOutcome::None,
-            (Some(hash), _) if is_known(host, hash) => SnapshotOutcome::Unchanged,
-            (Some(_), Some(snapshot)) if is_late(host, snapshot) => SnapshotOutcome::Unchanged,
+            (Some(hash), None) if is_known(host, hash) && !has_old_failures(host, now) => {
+                SnapshotOutcome::Unchanged
+            }
+            (Some(hash), Some(snapshot)) if is_known(host, hash) && fails_alike(host, snapshot) => {
+                SnapshotOutcome::Unchanged
+            }
+            (Some(_), Some(snapshot)) if is_late(host, snapshot, report.sent_at) => {
+                SnapshotOutcome::Unchanged
+            }
             (Some(_), Some(_)) => SnapshotOutcome::Stored,
             (Some(_), None) => SnapshotOutcome::Wanted,
         }
@@ -198,6 +209,15 @@ async fn keep_facts_and_snapshot(
         keep_facts(app, &host, report).await?;
         return Ok(outcome);
     }
+    // Each holds a whole configuration: those that find no place come again.
+    let _place = app.snapshots.try_acquire().map_err(|_| FlowError::Busy)?;
+    let allowed = app
+        .snapshot_limiter
+        .lock()
+        .take(host.number, app.clock.now());
+    allowed.map_err(|retry_after_seconds| FlowError::TooMany {
+        retry_after_seconds,
+    })?;
     let _alone = app.store.alone_with(host.number).await;
     // Another report may have brought the same one meanwhile.
     let host = find(app, host_id)?;
@@ -224,13 +244,13 @@ async fn keep_facts_and_snapshot(
         );
     }
     let taken = configuration::take(app, &host, snapshot, hash.clone()).await?;
-    let (sections, summary) = (taken.sections().clone(), taken.summary());
+    let (sections, summary) = (taken.sections().clone(), taken.summary().map(str::to_owned));
     app.store
         .state
         .change(|change| {
             let host = change.state.hosts.get(host_id);
             let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
-            taken.put(change, &mut host)?;
+            taken.put(change, &mut host);
             take_facts(&mut host, report);
             change.put(host);
             Ok::<_, FlowError>(())
@@ -244,6 +264,9 @@ async fn keep_facts_and_snapshot(
     tokio::task::spawn_blocking(move || inventory.set(host_id, &sections))
         .await
         .map_err(|_| FlowError::Busy)?;
+    if app.store.state.hosts.get(host_id).is_none() {
+        app.store.inventory.remove(host_id);
+    }
     Ok(SnapshotOutcome::Stored)
 }
 
@@ -258,10 +281,29 @@ fn is_known(host: &Host, hash: &str) -> bool {
         .is_some_and(|known| known.hash == hash)
 }
 
-fn is_late(host: &Host, snapshot: &Snapshot) -> bool {
+/// Whether it is time to look again whether what could not be read still cannot: the hash does not tell.
+fn has_old_failures(host: &Host, now: DateTime<Utc>) -> bool {
+    host.snapshot.as_ref().is_some_and(|known| {
+        !known.stale.is_empty() && is_due(host.snapshot_interval_seconds, known, now)
+    })
+}
+
+/// Whether the same sections cannot be read as before: one that can be again, or no longer, is news with the same hash.
+fn fails_alike(host: &Host, snapshot: &Snapshot) -> bool {
+    let known = host.snapshot.iter().flat_map(|known| &known.stale);
+    let known: BTreeSet<&str> = known.map(|stale| stale.section.as_str()).collect();
+    let failed = snapshot.failed_sections.iter();
+    let failed = failed.map(|failed| failed.section.as_str());
+    known
+        == failed
+            .filter(|section| !snapshot.sections.contains_key(*section))
+            .collect()
+}
+
+fn is_late(host: &Host, snapshot: &Snapshot, sent_at: DateTime<Utc>) -> bool {
     host.snapshot
         .as_ref()
-        .is_some_and(|known| known.is_after(snapshot.taken_at))
+        .is_some_and(|known| known.is_after(snapshot.taken_at, sent_at))
 }
 
 /// Writes down what a report without a new snapshot says of its host, if that is new, and from time to time that the

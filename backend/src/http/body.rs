@@ -30,8 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub const MEMORY_FACTOR: usize = 8;
 /// Largest ordinary body, in bytes, decoded.
 const ORDINARY_BYTES: usize = 64 * 1024;
-/// Largest body that lists items of a configuration, in bytes, decoded: all that a full upgrade of a machine changes.
-const LONG_BYTES: usize = 2 * 1024 * 1024;
+/// Largest body with a list, in bytes, decoded.
+const LONG_BYTES: usize = 4 * 1024 * 1024;
 /// Largest report on the wire, in bytes.
 const REPORT_WIRE_BYTES: usize = 1024 * 1024;
 /// Largest report, decoded, in bytes.
@@ -42,10 +42,10 @@ const MAX_RATIO: usize = 100;
 const OFF_THREAD_BYTES: usize = 256 * 1024;
 
 /// A JSON body: types are strict, a key is given once, and its size is bounded before and after decoding.
-pub struct JsonBody<T>(pub T);
+pub struct JsonBody<T, const BYTES: usize = ORDINARY_BYTES>(pub T);
 
-/// A JSON body that may list thousands of items; the same otherwise.
-pub struct LongBody<T>(pub T);
+/// The body of a list that a person selected: thousands of items.
+pub type LongJsonBody<T> = JsonBody<T, LONG_BYTES>;
 
 /// The body of a report. Whatever is wrong with it is for the handler to say, so that each refusal is logged.
 pub struct ReportBody {
@@ -55,7 +55,7 @@ pub struct ReportBody {
     pub wire_bytes: usize,
 }
 
-impl<T: Type + Send> Payload for JsonBody<T> {
+impl<T: Type + Send, const BYTES: usize> Payload for JsonBody<T, BYTES> {
     const CONTENT_TYPE: &'static str = "application/json";
 
     fn check_content_type(content_type: &str) -> bool {
@@ -72,45 +72,18 @@ impl<T: Type + Send> Payload for JsonBody<T> {
     }
 }
 
-impl<T: Type + DeserializeOwned + Send + 'static> ParsePayload for JsonBody<T> {
+impl<T: Type + DeserializeOwned + Send + 'static, const BYTES: usize> ParsePayload
+    for JsonBody<T, BYTES>
+{
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
-        let bytes = read(request, body, ORDINARY_BYTES).await?;
-        Ok(Self(
-            understand(request, bytes, ORDINARY_BYTES, parse).await?,
-        ))
+        let bytes = read(request, body, BYTES).await?;
+        Ok(Self(understand(request, bytes, BYTES, parse).await?))
     }
 }
 
-impl_apirequest_for_payload!(JsonBody<T>, T: Type + DeserializeOwned + Send + 'static);
-
-impl<T: Type + Send> Payload for LongBody<T> {
-    const CONTENT_TYPE: &'static str = JsonBody::<T>::CONTENT_TYPE;
-
-    fn check_content_type(content_type: &str) -> bool {
-        JsonBody::<T>::check_content_type(content_type)
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        T::schema_ref()
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-}
-
-impl<T: Type + DeserializeOwned + Send + 'static> ParsePayload for LongBody<T> {
-    const IS_REQUIRED: bool = true;
-
-    async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
-        let bytes = read(request, body, LONG_BYTES).await?;
-        Ok(Self(understand(request, bytes, LONG_BYTES, parse).await?))
-    }
-}
-
-impl_apirequest_for_payload!(LongBody<T>, T: Type + DeserializeOwned + Send + 'static);
+impl_apirequest_for_payload!(JsonBody<T, BYTES>, T: Type + DeserializeOwned + Send + 'static, const BYTES: usize);
 
 impl Payload for ReportBody {
     const CONTENT_TYPE: &'static str = JsonBody::<Report>::CONTENT_TYPE;

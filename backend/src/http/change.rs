@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use poem::web::Data;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -133,17 +133,21 @@ impl ChangeApi {
         let mut filter = filter(section.0, key.0, from.0, to.0);
         let limit = page_limit(limit.0);
         if group_by.0 == Some(ChangeGrouping::Item) {
-            let end = filter.to.unwrap_or_else(|| app.clock.now());
+            // The pages of one list are of one range: what happens meanwhile moves none of its items.
+            let (skip, end) = match decoded(cursor.0)? {
+                Some(cursor) => parse_group_cursor(&cursor).ok_or_else(bad_cursor)?,
+                None => (0, filter.to.unwrap_or_else(|| app.clock.now())),
+            };
+            filter.to = Some(end);
             filter.from = filter
                 .from
                 .or_else(|| end.checked_sub_signed(TimeDelta::days(GROUP_DAYS)));
-            let skip: usize = parsed(cursor.0)?.unwrap_or_default();
             let groups = change::groups(&app, &hosts, &filter).await?;
             let rest = (0..).zip(groups).skip(skip);
             return Ok(Reply(Page::cut(
                 rest,
                 limit,
-                |(place, _): &(usize, Group)| (place + 1).to_string(),
+                |(place, _): &(usize, Group)| format!("{} {}", place + 1, end.timestamp_millis()),
                 |(_, group)| ChangeItem::ChangeGroup(shape_group(group)),
             )));
         }
@@ -161,6 +165,13 @@ impl ChangeApi {
             next_cursor: Nullable(next.map(|next| encode_cursor(&next))),
         }))
     }
+}
+
+/// How many groups were given, and where the range ends.
+fn parse_group_cursor(text: &str) -> Option<(usize, DateTime<Utc>)> {
+    let (skip, end) = text.split_once(' ')?;
+    let end = DateTime::from_timestamp_millis(end.parse().ok()?)?;
+    Some((skip.parse().ok()?, end))
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use chrono::DateTime;
 use poem::web::Data;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use uuid::Uuid;
 
 use super::Tags;
-use super::body::{Created, JsonBody, LongBody, NoContent, Reply};
+use super::body::{Created, LongJsonBody, NoContent, Reply};
 use super::guard::{Admin, Operator};
 use super::host::{find, select, sort_key};
 use super::paging::{self, decoded, page_limit, parsed};
@@ -160,7 +161,7 @@ impl DriftApi {
         caller: Admin,
         app: Data<&Arc<App>>,
         host_id: Path<Uuid>,
-        body: LongBody<ApproveHostDrift>,
+        body: LongJsonBody<ApproveHostDrift>,
     ) -> Result<Reply<Approval>, ApiError> {
         let ApproveHostDrift { items, reason } = body.0;
         let items =
@@ -183,7 +184,7 @@ impl DriftApi {
         &self,
         caller: Admin,
         app: Data<&Arc<App>>,
-        body: LongBody<ApproveDrift>,
+        body: LongJsonBody<ApproveDrift>,
     ) -> Result<Reply<Approval>, ApiError> {
         let ApproveDrift {
             selector,
@@ -230,7 +231,7 @@ impl DriftApi {
 
     /// Rules that mark changes, oldest first.
     ///
-    /// Least role: operator.
+    /// Least role: admin.
     #[oai(
         path = "/drift-rules",
         method = "get",
@@ -238,7 +239,7 @@ impl DriftApi {
     )]
     async fn list_drift_rules(
         &self,
-        _caller: Operator,
+        _caller: Admin,
         app: Data<&Arc<App>>,
         /// Items of a page.
         limit: Query<Option<Limit>>,
@@ -266,7 +267,7 @@ impl DriftApi {
         &self,
         caller: Admin,
         app: Data<&Arc<App>>,
-        body: JsonBody<CreateDriftRule>,
+        body: LongJsonBody<CreateDriftRule>,
     ) -> Result<Created<wire::drift::DriftRule>, ApiError> {
         let CreateDriftRule {
             kind,
@@ -369,7 +370,7 @@ async fn page(
 fn disposition_of(rules: &[Arc<DriftRule>], host: &Host, item: &DriftItem) -> Disposition {
     let rules = rules.iter().map(AsRef::as_ref);
     let change = &item.change;
-    drift_rule::disposition(rules, host, &change.section, &change.key, item.since)
+    drift_rule::disposition(rules, host, &change.section, &change.key, item.changed_at)
 }
 
 fn shape(rules: &[Arc<DriftRule>], host: &Host, item: DriftItem) -> Drift {
@@ -392,7 +393,8 @@ fn shape_state(app: &App, rules: &[Arc<DriftRule>], host: &Host) -> HostDriftSta
     let known = host.snapshot.as_ref();
     let snapshot_at = known.map(|known| known.confirmed_at);
     let interval = host.snapshot_interval_seconds;
-    let since = app.listening_since;
+    // Unlike a status, this is a statement about the host: that nobody listened does not make it fresher.
+    let since = DateTime::UNIX_EPOCH;
     let is_stale = is_snapshot_stale(interval, snapshot_at, since, now)
         || !stale_sections(host, since, now).is_empty();
     let drift = app.store.state.drift.get(host.host_id);

@@ -16,6 +16,7 @@ use super::problem::ApiError;
 use super::report::host_token;
 use crate::app::App;
 use crate::domain;
+use crate::domain::role::Role;
 use crate::flows::{enroll, host, identity};
 use crate::store::head::HostHead;
 use crate::wire::credential::HostToken;
@@ -38,7 +39,7 @@ impl HostApi {
     )]
     async fn list_hosts(
         &self,
-        _caller: Viewer,
+        caller: Viewer,
         app: Data<&Arc<App>>,
         /// Only hosts with this status.
         status: Query<Option<HostStatus>>,
@@ -51,7 +52,7 @@ impl HostApi {
         /// `next_cursor` of the page before.
         cursor: Query<Option<String>>,
     ) -> Result<Reply<Page<Host>>, ApiError> {
-        let now = app.clock.now();
+        let (now, role) = (app.clock.now(), caller.0.principal.role);
         let mut hosts = select(&app, &label.0.unwrap_or_default())?;
         let text = q.0.unwrap_or_default().to_lowercase();
         hosts.retain(|host| {
@@ -69,7 +70,7 @@ impl HostApi {
             hosts,
             limit,
             |host| sort_key(host),
-            |host| shape(&app, &host, now),
+            |host| shape(&app, &host, now, role),
         )))
     }
 
@@ -79,7 +80,7 @@ impl HostApi {
     #[oai(path = "/hosts/:host_id", method = "get", operation_id = "get_host")]
     async fn get_host(
         &self,
-        _caller: Viewer,
+        caller: Viewer,
         app: Data<&Arc<App>>,
         host_id: Path<Uuid>,
     ) -> Result<Reply<Host>, ApiError> {
@@ -87,6 +88,7 @@ impl HostApi {
             &app,
             &*find(&app, host_id.0)?,
             app.clock.now(),
+            caller.0.principal.role,
         )))
     }
 
@@ -114,7 +116,7 @@ impl HostApi {
             labels.map(plain_labels),
         )
         .await?;
-        Ok(Reply(shape(&app, &host, app.clock.now())))
+        Ok(Reply(shape(&app, &host, app.clock.now(), Role::Admin)))
     }
 
     /// Remove a host with everything that is kept of it, and revoke its token.
@@ -248,7 +250,9 @@ fn status_of(app: &App, host: &domain::host::Host, now: DateTime<Utc>) -> domain
     domain::host::status(host.interval_seconds, last_seen, app.listening_since, now)
 }
 
-fn shape(app: &App, host: &domain::host::Host, now: DateTime<Utc>) -> Host {
+fn shape(app: &App, host: &domain::host::Host, now: DateTime<Utc>, role: Role) -> Host {
+    // A viewer sees that a host needs a look, and not why.
+    let sees_configuration = role >= Role::Operator;
     app.store.series.with_head(host.number, |head| {
         let last_seen_at = last_seen(head);
         let status = domain::host::status(
@@ -293,11 +297,19 @@ fn shape(app: &App, host: &domain::host::Host, now: DateTime<Utc>) -> Host {
             agent_version: host.agent_version.clone(),
             interval_seconds: host.interval_seconds,
             enrolled_at: host.enrolled_at,
-            stale_sections: stale_sections
-                .iter()
-                .map(|stale| stale.section.clone())
-                .collect(),
-            set_aside: host.set_aside.iter().map(Into::into).collect(),
+            stale_sections: if sees_configuration {
+                stale_sections
+                    .iter()
+                    .map(|stale| stale.section.clone())
+                    .collect()
+            } else {
+                Vec::new()
+            },
+            set_aside: if sees_configuration {
+                host.set_aside.iter().map(Into::into).collect()
+            } else {
+                Vec::new()
+            },
         }
     })
 }

@@ -27,9 +27,8 @@ use crate::wire::inventory::{ComparedWith, GroupMember, InventoryItem};
 use crate::wire::page::{Limit, Page, encode_cursor};
 use crate::wire::scalar::Nullable;
 
-/// Differences of a host that are listed.
-const LISTED_DIFFERENCES: usize = 1_000;
-
+/// Longest pattern of keys or values: each is held against all that the fleet has.
+const MAX_PATTERN_BYTES: usize = 256;
 /// Questions over the configurations of a fleet.
 pub struct InventoryApi;
 
@@ -73,14 +72,22 @@ impl InventoryApi {
                 "goes with packages only",
             ));
         }
+        for (field, text) in [("key", &key.0), ("value", &value.0)] {
+            if text
+                .as_ref()
+                .is_some_and(|text| text.len() > MAX_PATTERN_BYTES)
+            {
+                return Err(ApiError::invalid(field, "must be at most 256 bytes"));
+            }
+        }
         let mut hosts = select(&app, &label.0.unwrap_or_default())?;
         hosts.sort_by_cached_key(|host| sort_key(host));
-        let mut skip = 0;
+        let mut after = None;
         if let Some(cursor) = decoded(cursor.0)? {
-            let (after, taken) = parse_cursor(&cursor).ok_or_else(bad_cursor)?;
-            hosts.retain(|host| sort_key(host) >= after);
-            let is_there = hosts.first().is_some_and(|host| sort_key(host) == after);
-            skip = if is_there { taken } else { 0 };
+            let (key, place) = cursor.split_once('\u{0}').ok_or_else(bad_cursor)?;
+            hosts.retain(|host| sort_key(host).as_str() >= place);
+            let first = hosts.first().filter(|host| sort_key(host) == place);
+            after = first.map(|host| (host.host_id, key.to_owned()));
         }
         let inventory = compare::loaded(&app).await?;
         let limit = page_limit(limit.0);
@@ -109,15 +116,16 @@ impl InventoryApi {
                         .as_ref()
                         .is_none_or(|wanted| is_value_meant(version, wanted))
             };
+            let after = after.as_ref().map(|(host, key)| (*host, key.as_str()));
             let query = InventoryQuery {
                 section: &section,
                 key: &key,
                 value: &matches,
             };
-            Ok::<_, ApiError>(inventory.search(&ids, &query, skip, limit + 1))
+            Ok::<_, ApiError>(inventory.search(&ids, &query, after, limit + 1))
         };
         let found = off_thread(&app, search).await?;
-        Ok(Reply(shape_page(&hosts, found, skip, limit)))
+        Ok(Reply(shape_page(&hosts, found, limit)))
     }
 
     /// How each host of a group differs from the golden one, or from what more than half of them have; outliers first.
@@ -146,77 +154,53 @@ impl InventoryApi {
             find(&app, golden)?;
         }
         let skip: usize = parsed(cursor.0)?.unwrap_or_default();
-        let mut members = compare::group(&app, hosts, golden.0).await?;
-        members.sort_by_cached_key(|member| {
-            let count = member.items.as_ref().map_or(0, Vec::len);
-            (std::cmp::Reverse(count), sort_key(&member.host))
-        });
+        let limit = page_limit(limit.0);
+        let group = compare::group(&app, hosts, golden.0, sort_key, skip..skip + limit).await?;
         let compared_with = if golden.0.is_some() {
             ComparedWith::Golden
         } else {
             ComparedWith::Majority
         };
-        Ok(Reply(Page::cut(
-            (1..).zip(members).skip(skip),
-            page_limit(limit.0),
-            |(place, _): &(usize, Outlier)| place.to_string(),
-            |(_, member)| shape_member(member, compared_with),
-        )))
+        let next = skip + group.members.len();
+        let has_more = next < group.count;
+        Ok(Reply(Page {
+            items: group
+                .members
+                .into_iter()
+                .map(|member| shape_member(member, compared_with))
+                .collect(),
+            next_cursor: Nullable(has_more.then(|| encode_cursor(&next.to_string()))),
+        }))
     }
 }
 
-/// A cursor of a search: the host to go on with, and how many of its items were given.
-fn parse_cursor(text: &str) -> Option<(String, usize)> {
-    let (taken, host) = text.split_once('\u{0}')?;
-    Some((host.to_owned(), taken.parse().ok()?))
-}
-
-fn shape_page(
-    hosts: &[Arc<Host>],
-    found: Vec<Found>,
-    skip: usize,
-    limit: usize,
-) -> Page<InventoryItem> {
+/// The cursor of a page is its last key and its last host's place.
+fn shape_page(hosts: &[Arc<Host>], found: Vec<Found>, limit: usize) -> Page<InventoryItem> {
     let hosts: HashMap<Uuid, &Arc<Host>> = hosts.iter().map(|host| (host.host_id, host)).collect();
-    let is_last = found.len() <= limit;
-    let mut next = None;
-    let mut items: Vec<InventoryItem> = Vec::with_capacity(found.len().min(limit));
-    let mut taken = skip;
-    for found in found.into_iter().take(limit) {
-        let Some(host) = hosts.get(&found.host_id) else {
-            continue;
-        };
-        let is_same = items
-            .last()
-            .is_some_and(|last| last.host_id == found.host_id);
-        taken = if is_same || items.is_empty() {
-            taken + 1
-        } else {
-            1
-        };
-        next = Some(format!("{taken}\u{0}{}", sort_key(host)));
-        items.push(InventoryItem {
-            host_id: found.host_id,
+    let found = found.into_iter().filter_map(|found| {
+        let host = hosts.get(&found.host_id)?;
+        Some((*host, found.item))
+    });
+    Page::cut(
+        found,
+        limit,
+        |(host, item)| format!("{}\u{0}{}", item.key, sort_key(host)),
+        |(host, item)| InventoryItem {
+            host_id: host.host_id,
             host_name: host.name().to_owned(),
-            section: found.item.section.to_string(),
-            key: found.item.key.to_string(),
-            version: found.item.value.to_string(),
-        });
-    }
-    Page {
-        items,
-        next_cursor: Nullable(next.filter(|_| !is_last).map(|next| encode_cursor(&next))),
-    }
+            section: item.section.to_string(),
+            key: item.key.to_string(),
+            version: item.value.to_string(),
+        },
+    )
 }
 
 fn shape_member(member: Outlier, compared_with: ComparedWith) -> GroupMember {
-    let count = member.items.as_ref().map(|items| items.len() as u64);
-    let items = member.items.into_iter().flatten().take(LISTED_DIFFERENCES);
     GroupMember {
         host_id: member.host.host_id,
         host_name: member.host.name().to_owned(),
         compared_with,
-        difference_count: count.into(),
-        items: items.map(Into::into).collect(),
+        difference_count: member.count.map(|count| count as u64).into(),
+        items: member.items.into_iter().map(Into::into).collect(),
     }
 }

@@ -1,12 +1,15 @@
 //! The history of each host's baseline.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::kv::{Batch, Direction, Key, Kv, KvError, MAX_VALUE_BYTES, Table, prefix_range};
 use super::record::{self, Record};
 use super::state::Change;
 use crate::domain::baseline::{Baseline, HostDrift};
-use crate::domain::change;
+use crate::domain::change::{self, MAX_LIST_BYTES};
 
 fn key(number: u32, baseline_id: Uuid) -> Key {
     [&number.to_be_bytes()[..], baseline_id.as_bytes()].concat()
@@ -17,6 +20,7 @@ fn key(number: u32, baseline_id: Uuid) -> Key {
 /// # Errors
 /// When it has no JSON form.
 pub fn put(batch: &mut Batch, number: u32, mut baseline: Baseline) -> Result<(), KvError> {
+    change::bound(&mut baseline.changes, |change| change, MAX_LIST_BYTES);
     let mut value = record::encode(&baseline);
     if value
         .as_ref()
@@ -83,11 +87,35 @@ pub async fn get(kv: &dyn Kv, number: u32, baseline_id: Uuid) -> Result<Option<B
         .transpose()
 }
 
-/// Adds what differs from a host's baseline to a change; of more than can be kept, the beginning.
-pub fn put_drift(change: &mut Change<'_>, mut drift: HostDrift) {
-    let is_too_large = record::encode(&drift).is_ok_and(|value| value.len() > MAX_VALUE_BYTES);
-    if is_too_large {
-        change::bound(&mut drift.items, |item| &mut item.change, MAX_VALUE_BYTES);
+/// What differs from a host's baseline, and its form.
+pub struct EncodedDrift {
+    record: Arc<HostDrift>,
+    bytes: Bytes,
+}
+
+impl EncodedDrift {
+    /// Its form; of more than can be kept, the beginning.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn new(mut drift: HostDrift) -> Result<Self, KvError> {
+        change::bound(&mut drift.items, |item| &mut item.change, MAX_LIST_BYTES);
+        let encode = |drift: &HostDrift| {
+            record::encode(drift).map_err(|error| KvError::Io(error.to_string()))
+        };
+        let mut bytes = encode(&drift)?;
+        if bytes.len() > MAX_VALUE_BYTES {
+            change::bound(&mut drift.items, |item| &mut item.change, MAX_VALUE_BYTES);
+            bytes = encode(&drift)?;
+        }
+        Ok(Self {
+            record: Arc::new(drift),
+            bytes: bytes.into(),
+        })
     }
-    change.put(drift);
+
+    /// Adds it to a change.
+    pub fn put(self, change: &mut Change<'_>) {
+        change.put_encoded(self.record, self.bytes);
+    }
 }

@@ -18,8 +18,8 @@ use crate::domain::snapshot::DocumentId;
 
 /// zstd level: a document is written once and kept for months.
 const LEVEL: i32 = 9;
-/// zstd level for finding out which pattern fits best.
-const TRIAL_LEVEL: i32 = 1;
+/// zstd level for finding out which pattern fits best: below it hardly anything of a dictionary is found.
+const TRIAL_LEVEL: i32 = 3;
 /// Documents between a root and the end of its chain: reading decompresses as many.
 const MAX_CHAIN: u8 = 24;
 /// A difference this small is always worth keeping as one, in bytes.
@@ -28,6 +28,10 @@ const SMALL_BYTES: usize = 512;
 const WORTH_ONE_IN: usize = 4;
 /// Most patterns: kinds of systems in a fleet.
 const MAX_PATTERNS: usize = 64;
+/// Most patterns that one host brings between two starts.
+const PATTERNS_OF_HOST: usize = 2;
+/// How often a document is compressed before the store counts as too busy.
+const PREPARE_ATTEMPTS: usize = 3;
 /// The number under which patterns are kept; hosts are numbered from 1.
 const PATTERNS_NUMBER: u32 = 0;
 /// Largest pattern, in bytes: they are held in memory.
@@ -50,6 +54,8 @@ enum Base {
 struct Pattern {
     id: DocumentId,
     content: Vec<u8>,
+    /// The host that brought it since the start; 0 for one of before.
+    made_by: u32,
     /// The sweep before which something last came to depend on it.
     used_before: AtomicU64,
 }
@@ -96,6 +102,8 @@ pub struct Documents {
     patterns: RwLock<Vec<Arc<Pattern>>>,
     /// Number of the next sweep of patterns.
     next_sweep: AtomicU64,
+    /// Patterns are added one by one.
+    adding: tokio::sync::Mutex<()>,
 }
 
 fn key(number: u32, id: DocumentId) -> Key {
@@ -123,6 +131,7 @@ impl Documents {
             patterns.push(Arc::new(Pattern {
                 id,
                 content: unpack(id, &value)?.decompress(id, &[])?,
+                made_by: 0,
                 used_before: AtomicU64::new(0),
             }));
             Ok::<_, KvError>(())
@@ -132,6 +141,7 @@ impl Documents {
             kv,
             patterns: RwLock::new(patterns),
             next_sweep: AtomicU64::new(1),
+            adding: tokio::sync::Mutex::default(),
         })
     }
 
@@ -185,8 +195,8 @@ impl Documents {
     pub async fn prepare(
         self: &Arc<Self>,
         number: u32,
-        content: Vec<u8>,
-        shared: Vec<u8>,
+        content: Arc<Vec<u8>>,
+        shared: Arc<Vec<u8>>,
         after: Option<Document>,
     ) -> Result<Option<NewDocument>, KvError> {
         if content.len() > MAX_DOCUMENT_BYTES {
@@ -203,13 +213,33 @@ impl Documents {
         if there.iter().any(Option::is_some) {
             return Ok(Some(NewDocument::known(id)));
         }
-        let documents = Arc::clone(self);
-        let prepared = tokio::task::spawn_blocking(move || {
-            documents.compress(number, id, &content, &shared, after)
-        });
-        prepared
-            .await
-            .map_err(|_| KvError::Io("compressing a document was interrupted".to_owned()))?
+        // The second time round another host may have taken the place of a new pattern.
+        for _ in 0..PREPARE_ATTEMPTS {
+            let documents = Arc::clone(self);
+            let (content, shared, after) =
+                (Arc::clone(&content), Arc::clone(&shared), after.clone());
+            let prepared = tokio::task::spawn_blocking(move || {
+                documents.compress(number, id, &content, &shared, after)
+            });
+            let prepared = prepared
+                .await
+                .map_err(|_| KvError::Io("compressing a document was interrupted".to_owned()))??;
+            let Some(Compressed {
+                document,
+                new_pattern,
+            }) = prepared
+            else {
+                return Ok(None);
+            };
+            let is_ready = match new_pattern {
+                Some(new) => self.add_pattern(new).await?,
+                None => true,
+            };
+            if is_ready {
+                return Ok(Some(document));
+            }
+        }
+        Err(KvError::Busy)
     }
 
     fn compress(
@@ -219,22 +249,26 @@ impl Documents {
         content: &[u8],
         shared: &[u8],
         after: Option<Document>,
-    ) -> Result<Option<NewDocument>, KvError> {
-        let mut puts = Vec::new();
+    ) -> Result<Option<Compressed>, KvError> {
         let own = match &after {
             Some(after) => Self::against_own(content, after)?,
             None => None,
         };
-        let (base, packed) = match own {
-            Some(own) => own,
-            None => self.as_root(content, shared, &mut puts)?,
+        let (base, packed, new_pattern) = match own {
+            Some((base, packed)) => (base, packed, None),
+            None => self.as_root(number, content, shared)?,
         };
         let value = pack(base, content.len(), &packed);
         if value.len() > MAX_VALUE_BYTES {
             return Ok(None);
         }
-        puts.push((key(number, id), Bytes::from(value)));
-        Ok(Some(NewDocument { id, puts }))
+        Ok(Some(Compressed {
+            document: NewDocument {
+                id,
+                puts: vec![(key(number, id), Bytes::from(value))],
+            },
+            new_pattern,
+        }))
     }
 
     /// Against the document before, or against the root once the chain is long, where that is worth it.
@@ -254,10 +288,10 @@ impl Documents {
     /// Against the pattern that fits best; where none fits, what of it is shared becomes one.
     fn as_root(
         &self,
+        number: u32,
         content: &[u8],
         shared: &[u8],
-        puts: &mut Vec<(Key, Bytes)>,
-    ) -> Result<(Base, Vec<u8>), KvError> {
+    ) -> Result<(Base, Vec<u8>, Option<NewPattern>), KvError> {
         let patterns = self.patterns.read().clone();
         let mut best: Option<(usize, Arc<Pattern>)> = None;
         for pattern in patterns {
@@ -267,56 +301,86 @@ impl Documents {
             }
         }
         let alone = compress(content, &[], TRIAL_LEVEL)?.len();
-        let fits = best.filter(|(size, _)| *size <= SMALL_BYTES || size * WORTH_ONE_IN <= alone);
-        let pattern = match fits {
-            Some((_, pattern)) => Some(pattern),
-            None => self.add_pattern(shared, puts)?,
-        };
-        let Some(pattern) = pattern else {
-            return Ok((Base::None, compress(content, &[], LEVEL)?));
-        };
-        self.use_now(&pattern);
-        let packed = compress(content, &pattern.content, LEVEL)?;
-        Ok((Base::Pattern(pattern.id), packed))
+        let fits = best.filter(|(size, pattern)| {
+            (*size <= SMALL_BYTES || size * WORTH_ONE_IN <= alone) && self.use_now(pattern)
+        });
+        if let Some((_, pattern)) = fits {
+            let packed = compress(content, &pattern.content, LEVEL)?;
+            return Ok((Base::Pattern(pattern.id), packed, None));
+        }
+        match self.new_pattern(number, shared)? {
+            Some(new) => {
+                let packed = compress(content, &new.pattern.content, LEVEL)?;
+                Ok((Base::Pattern(new.pattern.id), packed, Some(new)))
+            }
+            None => Ok((Base::None, compress(content, &[], LEVEL)?, None)),
+        }
     }
 
-    /// Makes a pattern that can be used at once: it is written with the first document that does.
-    fn add_pattern(
-        &self,
-        shared: &[u8],
-        puts: &mut Vec<(Key, Bytes)>,
-    ) -> Result<Option<Arc<Pattern>>, KvError> {
+    /// Marks a pattern as used, unless it was swept away meanwhile.
+    fn use_now(&self, pattern: &Pattern) -> bool {
+        let patterns = self.patterns.read();
+        let sweep = self.next_sweep.load(Ordering::Acquire);
+        pattern.used_before.store(sweep, Ordering::Release);
+        patterns.iter().any(|known| known.id == pattern.id)
+    }
+
+    fn new_pattern(&self, number: u32, shared: &[u8]) -> Result<Option<NewPattern>, KvError> {
         if shared.len() > MAX_PATTERN_BYTES {
             return Ok(None);
         }
         let id = DocumentId::of(shared);
         let value = pack(Base::None, shared.len(), &compress(shared, &[], LEVEL)?);
-        if value.len() > MAX_VALUE_BYTES {
+        let patterns = self.patterns.read();
+        let of_host = patterns.iter().filter(|known| known.made_by == number);
+        let is_full = patterns.len() >= MAX_PATTERNS || of_host.count() >= PATTERNS_OF_HOST;
+        // One of the same name that did not fit has another content: a name is only eight bytes.
+        if is_full || value.len() > MAX_VALUE_BYTES || patterns.iter().any(|known| known.id == id) {
             return Ok(None);
         }
-        let mut patterns = self.patterns.write();
-        let known = patterns.iter().find(|pattern| pattern.id == id).cloned();
-        if known.is_none() && patterns.len() >= MAX_PATTERNS {
-            return Ok(None);
-        }
-        // Written again even if it is known: the document that brought it may not have been kept.
-        puts.push((key(PATTERNS_NUMBER, id), Bytes::from(value)));
-        let pattern = known.unwrap_or_else(|| {
-            let pattern = Arc::new(Pattern {
+        Ok(Some(NewPattern {
+            value: Bytes::from(value),
+            pattern: Arc::new(Pattern {
                 id,
                 content: shared.to_vec(),
-                used_before: AtomicU64::new(0),
-            });
-            patterns.push(Arc::clone(&pattern));
-            pattern
-        });
-        Ok(Some(pattern))
+                made_by: number,
+                used_before: AtomicU64::new(self.next_sweep.load(Ordering::Acquire)),
+            }),
+        }))
     }
 
-    fn use_now(&self, pattern: &Pattern) {
-        let sweep = self.next_sweep.load(Ordering::Acquire);
-        pattern.used_before.store(sweep, Ordering::Release);
+    /// Writes a pattern and then offers it to others: what depends on it must find it after a crash. Says whether the
+    /// place was still free.
+    async fn add_pattern(&self, new: NewPattern) -> Result<bool, KvError> {
+        let _alone = self.adding.lock().await;
+        let is_known = |patterns: &[Arc<Pattern>]| {
+            let known = patterns.iter().find(|known| known.id == new.pattern.id);
+            known.map(|known| known.content == new.pattern.content)
+        };
+        if let Some(is_same) = is_known(&self.patterns.read()) {
+            return Ok(is_same && self.use_now(&new.pattern));
+        }
+        let mut batch = Batch::new(Class::State);
+        batch.put(
+            Table::Documents,
+            key(PATTERNS_NUMBER, new.pattern.id),
+            new.value,
+        );
+        self.kv.write(batch).await?;
+        self.patterns.write().push(new.pattern);
+        Ok(true)
     }
+}
+
+/// A document that was compressed, and the pattern that it needs if that is new.
+struct Compressed {
+    document: NewDocument,
+    new_pattern: Option<NewPattern>,
+}
+
+struct NewPattern {
+    pattern: Arc<Pattern>,
+    value: Bytes,
 }
 
 impl Documents {
@@ -382,6 +446,8 @@ impl Documents {
                 _ => None,
             }));
         }
+        // Nobody adds one again before it is gone.
+        let _alone = self.adding.lock().await;
         // From here on nobody can come to depend on them: they are no longer offered.
         let mut removed = Vec::new();
         self.patterns.write().retain(|pattern| {

@@ -127,19 +127,19 @@ impl Inventory {
             .await;
     }
 
-    /// What these hosts have of what is searched for: hosts in their order, keys in theirs, at most `limit` items after
-    /// `skip` of the first host.
+    /// What these hosts have of what is searched for: hosts in their order, keys in theirs, at most `limit` items; of the
+    /// host that is named, only keys after this one.
     pub fn search(
         &self,
         hosts: &[Uuid],
         query: &Query<'_>,
-        skip: usize,
+        after: Option<(Uuid, &str)>,
         limit: usize,
     ) -> Vec<Found> {
         let index = self.index.read();
         let wanted = index.matching(query);
         let mut found = Vec::new();
-        for (place, host_id) in hosts.iter().enumerate() {
+        for host_id in hosts {
             let Some(host) = index.hosts.get(host_id) else {
                 continue;
             };
@@ -148,10 +148,12 @@ impl Inventory {
                 .iter()
                 .filter(|number| wanted.contains(**number))
                 .filter_map(|number| index.item(*number))
+                .filter(|item| {
+                    after.is_none_or(|(host, key)| host != *host_id || item.key.as_ref() > key)
+                })
                 .collect();
             items.sort_unstable_by(|left, right| left.key.cmp(&right.key));
-            let skip = if place == 0 { skip } else { 0 };
-            found.extend(items.into_iter().skip(skip).map(|item| Found {
+            found.extend(items.into_iter().map(|item| Found {
                 host_id: *host_id,
                 item: item.clone(),
             }));
@@ -226,6 +228,16 @@ impl Inventory {
     }
 }
 
+/// Longest value that is held, in bytes: a search has to look at all of it.
+const MAX_VALUE_BYTES: usize = 1024;
+
+/// What is held of a value: its first line, and of that no more than any version has.
+fn held(value: &str) -> &str {
+    let line = value.lines().next().unwrap_or_default();
+    line.get(..line.floor_char_boundary(MAX_VALUE_BYTES))
+        .unwrap_or_default()
+}
+
 /// A set of item numbers.
 struct Numbers(Vec<bool>);
 
@@ -247,7 +259,7 @@ impl Index {
         for (section, items) in sections {
             let section = self.section(section);
             for (key, value) in items {
-                let value = value.lines().next().unwrap_or_default();
+                let value = held(value);
                 numbers.push(self.take(&section, key, value));
             }
             names.push(section);
@@ -336,6 +348,9 @@ impl Index {
             if values.is_empty() {
                 keys.remove(&item.key);
             }
+        }
+        if keys.is_empty() {
+            self.numbers.remove(&item.section);
         }
     }
 

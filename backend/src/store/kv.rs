@@ -162,6 +162,13 @@ impl Batch {
         self.operations.push(Operation::Delete(table, key));
     }
 
+    /// Adds the changes and preconditions of another batch of the same class.
+    pub fn append(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.operations.extend(other.operations);
+        self.preconditions.extend(other.preconditions);
+    }
+
     /// Applies only if the key is not there.
     pub fn expect_absent(&mut self, table: Table, key: Key) {
         self.bytes += key.len();

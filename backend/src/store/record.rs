@@ -83,6 +83,11 @@ pub fn encode<T: Record>(record: &T) -> Result<Vec<u8>, serde_json::Error> {
         return Ok(bytes);
     }
     let json = bytes.split_off(VERSION_BYTES);
+    if json.len() > MAX_JSON_BYTES {
+        return Err(serde_json::Error::io(
+            std::io::ErrorKind::FileTooLarge.into(),
+        ));
+    }
     let compressed = zstd::bulk::compress(&json, LEVEL).map_err(serde_json::Error::io)?;
     let mut bytes = (T::VERSION | COMPRESSED).to_be_bytes().to_vec();
     put_unsigned(&mut bytes, json.len() as u64);

@@ -12,14 +12,14 @@ use super::kv::{Batch, Class, Direction, Key, Kv, KvError, MAX_VALUE_BYTES, Tabl
 use super::varint::{
     DecodeError, put_signed, put_unsigned, take_array, take_signed, take_unsigned,
 };
-use crate::domain::change::{self, Change, ChangeKind, ChangeSet, Disposition};
+use crate::domain::change::{self, Change, ChangeKind, ChangeSet, Disposition, MAX_LIST_BYTES};
 use crate::domain::id;
 use crate::domain::snapshot::{DocumentId, StaleSection};
 
 /// zstd level of change sets.
 const LEVEL: i32 = 9;
 /// Most bytes of a change set, decompressed: every item of two full snapshots.
-const MAX_CHANGE_SET_BYTES: usize = 64 * 1024 * 1024;
+const MAX_CHANGE_SET_BYTES: usize = 2 * MAX_LIST_BYTES;
 /// The snapshot changed something.
 const HAS_CHANGES: u8 = 1;
 /// Something could not be read.
@@ -162,11 +162,7 @@ pub fn remove(batch: &mut Batch, number: u32, snapshot: &StoredSnapshot) {
     }
 }
 
-/// A change set as it is kept: its id and time are in its key, and a field needs no name.
-#[derive(Serialize, Deserialize)]
-struct KeptChanges(Uuid, Vec<KeptChange>);
-
-/// Section, key, before, after, direction, disposition; how it differs follows from which side is there.
+/// A change as it is kept, without names of fields: section, key, before, after, direction, disposition; how it differs follows from which side is there.
 #[derive(Serialize, Deserialize)]
 struct KeptChange(
     String,
@@ -218,21 +214,22 @@ const DICTIONARY: &[u8] = br#"["files","/etc/","sha256: mode:0644 owner:root:roo
 /// When they have no form in which they can be kept.
 pub fn put_changes(batch: &mut Batch, number: u32, change_set: &ChangeSet) -> Result<(), KvError> {
     let encode = |items: &[Change]| {
-        let kept = items.iter().map(KeptChange::from).collect();
-        let json = serde_json::to_vec(&KeptChanges(change_set.from_snapshot_id, kept))?;
-        let mut value = Vec::new();
+        let kept: Vec<KeptChange> = items.iter().map(KeptChange::from).collect();
+        let json = serde_json::to_vec(&kept)?;
+        let mut value = change_set.from_snapshot_id.as_bytes().to_vec();
         put_unsigned(&mut value, json.len() as u64);
         let mut compressor = zstd::bulk::Compressor::with_dictionary(LEVEL, DICTIONARY)?;
         compressor.set_parameter(zstd::zstd_safe::CParameter::ContentSizeFlag(false))?;
         value.extend(compressor.compress(&json)?);
         Ok::<_, std::io::Error>(value)
     };
-    let mut value = encode(&change_set.items);
+    let mut items = change_set.items.clone();
+    change::bound(&mut items, |item| item, MAX_LIST_BYTES);
+    let mut value = encode(&items);
     if value
         .as_ref()
         .is_ok_and(|value| value.len() > MAX_VALUE_BYTES)
     {
-        let mut items = change_set.items.clone();
         change::bound(&mut items, |item| item, MAX_VALUE_BYTES);
         value = encode(&items);
     }
@@ -247,14 +244,16 @@ fn decode_changes(key: &[u8], mut value: &[u8]) -> Result<(u32, ChangeSet), KvEr
     let change_set_id = Uuid::from_bytes(*id_bytes);
     let number = number.first_chunk().copied().map(u32::from_be_bytes);
     let mut take = || {
+        let from_snapshot_id = Uuid::from_bytes(take_array(&mut value).ok()?);
         let size = usize::try_from(take_unsigned(&mut value).ok()?).ok()?;
         let mut decompressor = zstd::bulk::Decompressor::with_dictionary(DICTIONARY).ok()?;
         let json = decompressor
             .decompress(value, size.min(MAX_CHANGE_SET_BYTES))
             .ok()?;
-        serde_json::from_slice::<KeptChanges>(&json).ok()
+        let items: Vec<KeptChange> = serde_json::from_slice(&json).ok()?;
+        Some((from_snapshot_id, items))
     };
-    let (KeptChanges(from_snapshot_id, items), number) = take()
+    let ((from_snapshot_id, items), number) = take()
         .zip(number)
         .ok_or_else(|| damaged("change set", change_set_id))?;
     Ok((
@@ -268,8 +267,23 @@ fn decode_changes(key: &[u8], mut value: &[u8]) -> Result<(u32, ChangeSet), KvEr
     ))
 }
 
-/// Change sets of the whole fleet, each with its host's number, newest first: those of `from` (inclusive) to `before`
-/// (exclusive), at most `limit`.
+/// A change set that is not understood yet: its key is its place in the list of the fleet's.
+pub struct KeptChangeSet {
+    /// Its key.
+    pub key: Key,
+    value: Bytes,
+}
+
+impl KeptChangeSet {
+    /// The number of its host, and what changed; `None` for one that is damaged, which the log then names.
+    pub fn read(&self) -> Option<(u32, ChangeSet)> {
+        decode_changes(&self.key, &self.value)
+            .inspect_err(|error| tracing::error!(%error, "a change set cannot be read"))
+            .ok()
+    }
+}
+
+/// Change sets of the whole fleet, newest first: those of `from` (inclusive) to `before` (exclusive), at most `limit`.
 ///
 /// # Errors
 /// See [`page`].
@@ -278,18 +292,15 @@ pub async fn page_of_changes(
     from: Uuid,
     before: Key,
     limit: usize,
-) -> Result<Vec<(Key, u32, ChangeSet)>, KvError> {
+) -> Result<Vec<KeptChangeSet>, KvError> {
     let range = from.as_bytes().to_vec()..before;
     let entries = kv
         .scan(Table::ChangeSets, range, limit, Direction::Backward)
         .await?;
-    entries
+    let kept = entries
         .into_iter()
-        .map(|(key, value)| {
-            let (number, change_set) = decode_changes(&key, &value)?;
-            Ok((key, number, change_set))
-        })
-        .collect()
+        .map(|(key, value)| KeptChangeSet { key, value });
+    Ok(kept.collect())
 }
 
 /// The change sets of these snapshots of a host, in their order; those that are not there are left out.
@@ -300,13 +311,13 @@ pub async fn changes_of(
     kv: &dyn Kv,
     number: u32,
     ids: impl Iterator<Item = Uuid>,
-) -> Result<Vec<ChangeSet>, KvError> {
+) -> Result<Vec<KeptChangeSet>, KvError> {
     let keys: Vec<Key> = ids.map(|id| change_key(id, number)).collect();
     let values = kv.get_many(Table::ChangeSets, keys.clone()).await?;
-    keys.iter()
-        .zip(values)
-        .filter_map(|(key, value)| Some(decode_changes(key, &value?).map(|(_, set)| set)))
-        .collect()
+    let kept = keys.into_iter().zip(values);
+    Ok(kept
+        .filter_map(|(key, value)| Some(KeptChangeSet { key, value: value? }))
+        .collect())
 }
 
 /// Removes a deleted host's snapshots and change sets, in bounded transactions.

@@ -188,12 +188,14 @@ impl Change<'_> {
     /// Sets a record.
     pub fn put<T: Kept>(&mut self, record: T) {
         match record::encode(&record) {
-            Ok(bytes) => self
-                .batch
-                .put(T::TABLE, record::key(record.id()), Bytes::from(bytes)),
+            Ok(bytes) => self.put_encoded(Arc::new(record), bytes.into()),
             Err(error) => self.error = Some(KvError::Io(error.to_string())),
         }
-        let record = Arc::new(record);
+    }
+
+    /// Sets a record whose form was made before: what is large is not written down while others wait.
+    pub fn put_encoded<T: Kept>(&mut self, record: Arc<T>, bytes: Bytes) {
+        self.batch.put(T::TABLE, record::key(record.id()), bytes);
         self.apply.push(Box::new(move |state| {
             T::collection(state)
                 .records

@@ -235,7 +235,7 @@ pub struct CreateDriftRule {
     /// From when on; for expected changes, now without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<DateTime<Utc>>,
-    /// Until when; expected changes need it.
+    /// Until when; for ever without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<DateTime<Utc>>,
     /// Why.

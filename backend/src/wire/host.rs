@@ -125,9 +125,9 @@ pub struct Host {
     pub interval_seconds: u32,
     /// When it enrolled.
     pub enrolled_at: DateTime<Utc>,
-    /// Sections of its configuration that could not be read for too long.
+    /// Sections of its configuration that could not be read for too long; for operators and admins.
     pub stale_sections: Vec<String>,
-    /// Other machines that report with its identity, such as copies of it, and are not let in.
+    /// Other machines that report with its identity, such as copies of it, and are not let in; for operators and admins.
     pub set_aside: Vec<SetAsideMachine>,
 }
 

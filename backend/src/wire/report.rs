@@ -224,6 +224,7 @@ impl Report {
             report_id: self.report_id,
             install_id: self.host.as_ref().and_then(|host| host.install_id),
             agent_version: self.agent_version.0,
+            sent_at: self.sent_at,
             // Both are bounded far below u32::MAX by their types.
             interval_seconds: u32::try_from(self.interval_seconds.0).unwrap_or(u32::MAX),
             snapshot_interval_seconds: u32::try_from(self.snapshot_interval_seconds.0)
