@@ -322,7 +322,8 @@ async fn changes_stand_over_the_charts_and_lead_to_what_changed() {
     assert!(browser.address().await.contains("&tab=changes"));
     assert_eq!(browser.count(".change-set").await, 1);
 
-    // By keyboard alone; and back is back.
+    // By keyboard alone, the pointer elsewhere; and back is back.
+    browser.hover("h1").await;
     browser.run("history.back()").await;
     browser.see(&format!("{rail}.marker")).await;
     browser
@@ -609,12 +610,13 @@ async fn rules_are_made_and_what_is_wrong_is_said_beside_its_field() {
     );
     browser.click("#kind option[value=expected]").await;
     browser.type_into("#reason", "a planned upgrade").await;
-    browser.click("dialog button[type=submit]").await;
-    browser.see("#to-note[role=alert]").await;
     browser
         .click("#whose option[value='hosts with labels']")
         .await;
-    browser.type_into("#which", "role=web").await;
+    browser.type_into("#which", "role").await;
+    browser.click("dialog button[type=submit]").await;
+    browser.see("#which-note[role=alert]").await;
+    browser.type_into("#which", "=web").await;
     browser.run("const to = document.querySelector('#to'); to.value = '2099-01-01T00:00'; to.dispatchEvent(new InputEvent('input', { bubbles: true }))").await;
     browser.click("dialog button[type=submit]").await;
     browser.see("[data-rule='dpkg/nginx*']").await;

@@ -73,7 +73,7 @@ pub fn page(role: Role, route: &Route) -> Html {
         Route::Changes if role >= Role::Operator => html! { <Changes /> },
         Route::Inventory if role >= Role::Operator => html! { <Inventory /> },
         Route::Compare if role >= Role::Operator => html! { <Compare /> },
-        Route::DriftRules if role >= Role::Operator => html! { <DriftRules /> },
+        Route::DriftRules if role == Role::Admin => html! { <DriftRules /> },
         Route::Users if role == Role::Admin => html! { <Users /> },
         Route::EnrollmentKeys if role == Role::Admin => html! { <EnrollmentKeys /> },
         Route::Audit if role == Role::Admin => html! { <Audit /> },

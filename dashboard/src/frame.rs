@@ -63,7 +63,7 @@ const PAGES: [(Route, Glyph, Role); 10] = [
     (Route::Users, Glyph::Shield, Role::Admin),
     (Route::EnrollmentKeys, Glyph::Shield, Role::Admin),
     (Route::ApiTokens, Glyph::Shield, Role::Viewer),
-    (Route::DriftRules, Glyph::Shield, Role::Operator),
+    (Route::DriftRules, Glyph::Shield, Role::Admin),
     (Route::Audit, Glyph::Shield, Role::Admin),
     (Route::System, Glyph::Shield, Role::Admin),
 ];

@@ -50,6 +50,7 @@ pub struct DriftTabProps {
 #[component]
 pub fn DriftTab(props: &DriftTabProps) -> Html {
     let host = &props.host;
+    let may_act = use_role() == Role::Admin;
     let done_count = use_state(|| 0_u32);
     // The list of states has no host to ask for; its labels leave few others beside it.
     let labels: Vec<String> = labels::sorted(&host.labels)
@@ -92,7 +93,7 @@ pub fn DriftTab(props: &DriftTabProps) -> Html {
         <section aria-label="Drift">
             { known.show(skeleton, |known| html! {
                 <>
-                    { state_line(host, known.state.as_ref()) }
+                    { state_line(host, known.state.as_ref(), may_act) }
                     if host.snapshot_at.is_none() {
                         <div class="card">{ nothing_yet() }</div>
                     } else if known.items.is_empty() {
@@ -118,7 +119,7 @@ fn none(state: Option<&HostDriftState>) -> Html {
 }
 
 /// At its baseline, drifted, or unknown and why.
-fn state_line(host: &Host, state: Option<&HostDriftState>) -> Html {
+fn state_line(host: &Host, state: Option<&HostDriftState>, may_act: bool) -> Html {
     let Some(state) = state else {
         return html! { <p class="state-line" data-state="unknown">{ mark(HostStatus::Pending, "Unknown") }<span>{ "Nothing is known of this host's drift." }</span></p> };
     };
@@ -157,7 +158,7 @@ fn state_line(host: &Host, state: Option<&HostDriftState>) -> Html {
         <div class="state-line" data-state={state.state.to_string()}>
             { mark(status, word) }<span>{ about }</span>
             <span class="state-links">
-                { link(Route::DriftRules, "", html! { "Drift rules" }) }
+                if may_act { { link(Route::DriftRules, "", html! { "Drift rules" }) } }
                 if state.baseline_at.is_some() { { compare() } }
             </span>
         </div>

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use infra_watch_client::operations;
-use infra_watch_client::types::{self, DriftRule, DriftRuleKind, Host, Role, Selector};
+use infra_watch_client::types::{self, DriftRule, DriftRuleKind, Host, Selector};
 use uuid::Uuid;
 use yew::prelude::*;
 
 use super::administration::{Administration, skeleton};
-use crate::api::{Api, ApiError, PAGE_ITEMS, use_role};
+use crate::api::{Api, ApiError, PAGE_ITEMS};
 use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
 use crate::components::empty::Empty;
@@ -55,7 +55,6 @@ pub fn DriftRules() -> Html {
             })
         })
     });
-    let is_admin = use_role() == Role::Admin;
     let now = use_now();
     let doing = use_state(|| Doing::Nothing);
     let start = |next: Doing| {
@@ -72,21 +71,20 @@ pub fn DriftRules() -> Html {
                 <td data-label="From"><Time at={rule.from} /></td>
                 <td data-label="To"><Time at={rule.to} otherwise="for ever" /></td>
                 <td data-label="By">{ &rule.created_by }</td>
-                if is_admin { <td class="row-actions"><button type="button" class="button" data-action="delete" aria-label={format!("Delete the rule for {}", rule.key)} onclick={move |_| delete.emit(())}>{ "Delete" }</button></td> }
+                <td class="row-actions"><button type="button" class="button" data-action="delete" aria-label={format!("Delete the rule for {}", rule.key)} onclick={move |_| delete.emit(())}>{ "Delete" }</button></td>
             </tr>
         }
     };
     let close = start(Doing::Nothing);
-    let create = is_admin.then(|| AttrValue::from("New rule"));
     html! {
-        <Administration route={Route::DriftRules} about="What is expected or does not matter. Rules mark changes; they hide none." {create} on_create={start(Doing::Create)}>
+        <Administration route={Route::DriftRules} about="What is expected or does not matter. Rules mark changes; they hide none." create={Some(AttrValue::from("New rule"))} on_create={start(Doing::Create)}>
             { known.show(skeleton, |known| if known.rules.is_empty() {
                 html! { <div class="card"><Empty glyph={Glyph::Change} title="There is no rule."><p class="muted">{ "Every change counts as drift until its baseline is approved." }</p></Empty></div> }
             } else {
                 html! {
                     <div class="card table-card">
                         <table class="table rules">
-                            <thead><tr><th scope="col">{ "Rule" }</th><th scope="col">{ "From" }</th><th scope="col">{ "To" }</th><th scope="col">{ "By" }</th>if is_admin { <th scope="col"><span class="visually-hidden">{ "Actions" }</span></th> }</tr></thead>
+                            <thead><tr><th scope="col">{ "Rule" }</th><th scope="col">{ "From" }</th><th scope="col">{ "To" }</th><th scope="col">{ "By" }</th><th scope="col"><span class="visually-hidden">{ "Actions" }</span></th></tr></thead>
                             <tbody>{ for known.rules.iter().map(|rule| row(rule, &known.hosts)) }</tbody>
                         </table>
                     </div>
@@ -214,10 +212,6 @@ impl Draft {
                 .map(Some)
                 .ok_or_else(|| ApiError::field(name, "is not a date with a time")),
         };
-        let to = moment("to", &self.to)?;
-        if self.is_expected && to.is_none() {
-            return Err(ApiError::field("to", "expected changes need an end"));
-        }
         Ok(types::CreateDriftRule {
             kind: if self.is_expected {
                 DriftRuleKind::Expected
@@ -229,7 +223,7 @@ impl Draft {
             reason: ApiError::checked("reason", self.reason.trim())?,
             selector: Some(self.selector(hosts)?),
             from: moment("from", &self.from)?,
-            to,
+            to: moment("to", &self.to)?,
         })
     }
 
@@ -324,7 +318,7 @@ fn CreateRule(props: &CreateRuleProps) -> Html {
                 }
                 if draft.is_expected {
                     <TextField id="from" label="From" kind="datetime-local" value={draft.from.clone()} on_input={take(|draft, text| draft.from = text)} error={submit.field("from")} help="Empty is from now on." />
-                    <TextField id="to" label="To" kind="datetime-local" value={draft.to.clone()} on_input={take(|draft, text| draft.to = text)} error={submit.field("to")} />
+                    <TextField id="to" label="To" kind="datetime-local" value={draft.to.clone()} on_input={take(|draft, text| draft.to = text)} error={submit.field("to")} help="Empty is for ever." />
                 }
                 <TextField id="reason" label="Reason" value={draft.reason.clone()} on_input={take(|draft, text| draft.reason = text)} error={submit.field("reason")} placeholder="Planned upgrade, ticket 4711" />
             </Form>
@@ -391,14 +385,8 @@ mod tests {
         check(|_| {}, None);
         check(|draft| draft.key = " ".to_owned(), Some("key"));
         check(|draft| draft.reason.clear(), Some("reason"));
-        check(|draft| draft.is_expected = true, Some("to"));
-        check(
-            |draft| {
-                draft.is_expected = true;
-                draft.to = "2026-11-23T09:00".to_owned();
-            },
-            None,
-        );
+        check(|draft| draft.to = "2026-11-23T09:00".to_owned(), None);
+        check(|draft| draft.to = "soon".to_owned(), Some("to"));
         check(|draft| draft.whose = Whose::Labels, Some("selector"));
         check(
             |draft| {
