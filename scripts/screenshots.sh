@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p docs/screenshots
-cargo test --locked --package infra-watch --test browser -- --ignored --exact screenshots
+cargo test --locked --package infra-watch --test browser_configuration -- --ignored --exact screenshots
 ls -l docs/screenshots

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/browser.rs"]
+#[expect(dead_code, reason = "each test binary uses its part")]
 mod browser;
 #[path = "support/demo.rs"]
 mod demo;
@@ -239,45 +240,4 @@ async fn nothing_serious_hinders_anyone_from_using_it() {
     check_traffic(&browser, &site).await;
     browser.close().await;
     assert!(violations.is_empty(), "{violations:#?}");
-}
-
-#[tokio::test]
-#[ignore = "writes docs/screenshots: make screenshots"]
-async fn screenshots() {
-    dashboard("dist/index.html");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/screenshots");
-    std::fs::create_dir_all(&folder).unwrap();
-    let site = Site::new();
-    let _backend = site.start(&[]).await;
-    let hosts = demo::fill(&site, 6 * 60).await;
-    let admin = site.admin().await;
-    for job in ["seal", "repack", "rollup", "sweep"] {
-        admin.run_job().name(job).send().await.unwrap();
-    }
-    let browser = Browser::start(&site.url("")).await;
-    let shots = [("", 1280, 800, false), ("-phone", 390, 844, true)];
-    for theme in [Theme::Light, Theme::Dark] {
-        browser.theme(theme).await;
-        for (suffix, width, height, is_phone) in shots {
-            browser.size(width, height, is_phone).await;
-            let file = |page: &str| folder.join(format!("{page}-{}{suffix}.png", theme.name()));
-            browser.open("/login").await;
-            browser.see("#password").await;
-            browser.screenshot(&file("login")).await;
-            log_in(&browser, ADMIN).await;
-            browser.see("[data-status=late]").await;
-            browser.settle().await;
-            browser.screenshot(&file("overview")).await;
-            browser.open(&format!("/hosts/{}", hosts[0])).await;
-            browser.see(CPU_CHART).await;
-            browser.settle().await;
-            browser.screenshot(&file("host")).await;
-            browser.open(SYSTEM).await;
-            browser.see("[data-job=seal]").await;
-            browser.settle().await;
-            browser.screenshot(&file("system")).await;
-            log_out(&browser).await;
-        }
-    }
-    browser.close().await;
 }

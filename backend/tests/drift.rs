@@ -78,6 +78,28 @@ async fn approvals_move_the_baseline_and_have_a_history() {
 }
 
 #[tokio::test]
+async fn thousands_of_items_are_approved_at_once() {
+    let backend = Backend::start().await;
+    let host = backend.enroll("web-1").await;
+    send(&backend, &host, &debian()).await;
+    let keys: Vec<String> = (0..4000)
+        .map(|number| format!("dpkg/package-{number}:amd64"))
+        .collect();
+    let mut sections = debian();
+    for key in &keys {
+        sections["packages"][key] = json!("1.0-1");
+    }
+    send(&backend, &host, &sections).await;
+    let items: Vec<Value> = keys
+        .iter()
+        .map(|key| json!({ "section": "packages", "key": key }))
+        .collect();
+    let body = json!({ "reason": "a new release", "items": items });
+    let (status, approval) = post(&backend, "/drift/approve", body).await;
+    assert_eq!((status, &approval["items"]), (200, &json!(4000)));
+}
+
+#[tokio::test]
 async fn a_fleet_is_approved_by_selector() {
     let backend = Backend::start().await;
     let mut hosts = Vec::new();

@@ -21,6 +21,16 @@ pub type Answer<T> = Result<T, ApiError>;
 /// for all that answer alike.
 pub type Pending<T> = LocalBoxFuture<'static, Answer<T>>;
 
+/// The first pages of a list.
+pub struct Pages<T> {
+    /// What is on them.
+    pub items: Vec<T>,
+    /// How many were asked for.
+    pub count: usize,
+    /// Whether another follows.
+    pub has_more: bool,
+}
+
 /// The way to the backend for someone who is logged in.
 #[derive(Clone, PartialEq)]
 pub struct Api {
@@ -59,17 +69,35 @@ impl Api {
     where
         O: Operation<Answer: Page>,
     {
+        let pages = self.pages(usize::MAX, page);
+        Box::pin(async move { Ok(pages.await?.items) })
+    }
+
+    /// Asks for the first pages of a list.
+    pub fn pages<O>(
+        &self,
+        count: usize,
+        page: impl Fn(Option<&str>) -> O + 'static,
+    ) -> Pending<Pages<<O::Answer as Page>::Item>>
+    where
+        O: Operation<Answer: Page>,
+    {
         let api = self.clone();
         Box::pin(async move {
             let (mut items, mut cursor) = (Vec::new(), None::<String>);
-            loop {
+            for _ in 0..count {
                 let (more, next) = api.ask(page(cursor.as_deref())).await?.into_parts();
                 items.extend(more);
                 cursor = next;
                 if cursor.is_none() {
-                    return Ok(items);
+                    break;
                 }
             }
+            Ok(Pages {
+                items,
+                count,
+                has_more: cursor.is_some(),
+            })
         })
     }
 }

@@ -12,8 +12,12 @@ use crate::hooks::theme::Themed;
 use crate::loaded::Failure;
 use crate::pages::api_tokens::ApiTokens;
 use crate::pages::audit::Audit;
+use crate::pages::changes::Changes;
+use crate::pages::compare::Compare;
+use crate::pages::drift_rules::DriftRules;
 use crate::pages::enrollment_keys::EnrollmentKeys;
 use crate::pages::host::HostPage;
+use crate::pages::inventory::Inventory;
 use crate::pages::login::Login;
 use crate::pages::not_found::NotFound;
 use crate::pages::overview::Overview;
@@ -53,9 +57,7 @@ pub fn App() -> Html {
         SessionState::LoggedIn(me) => html! {
             <ContextProvider<Api> context={Api::new((*session).clone())}>
                 <ContextProvider<Role> context={me.role}>
-                    <Frame session={(*session).clone()} username={me.username.clone()}>
-                        <Switch<Route> render={page(me.role)} />
-                    </Frame>
+                    <Frame session={(*session).clone()} username={me.username.clone()} />
                 </ContextProvider<Role>>
             </ContextProvider<Api>>
         },
@@ -64,18 +66,19 @@ pub fn App() -> Html {
 }
 
 /// The page at an address, as far as a role may see it.
-fn page(role: Role) -> impl Fn(Route) -> Html {
-    move |route| match route {
-        Route::Overview => html! { <Overview /> },
+pub fn page(role: Role, route: &Route) -> Html {
+    match *route {
+        Route::Overview | Route::Login => html! { <Overview /> },
         Route::Host { host_id } => html! { <HostPage key={host_id.as_u128()} {host_id} /> },
+        Route::Changes if role >= Role::Operator => html! { <Changes /> },
+        Route::Inventory if role >= Role::Operator => html! { <Inventory /> },
+        Route::Compare if role >= Role::Operator => html! { <Compare /> },
+        Route::DriftRules if role == Role::Admin => html! { <DriftRules /> },
         Route::Users if role == Role::Admin => html! { <Users /> },
         Route::EnrollmentKeys if role == Role::Admin => html! { <EnrollmentKeys /> },
         Route::Audit if role == Role::Admin => html! { <Audit /> },
         Route::System if role == Role::Admin => html! { <SystemPage /> },
         Route::ApiTokens => html! { <ApiTokens /> },
-        Route::Login => html! { <Redirect<Route> to={Route::Overview} /> },
-        Route::Users | Route::EnrollmentKeys | Route::Audit | Route::System | Route::NotFound => {
-            html! { <NotFound /> }
-        }
+        _ => html! { <NotFound /> },
     }
 }

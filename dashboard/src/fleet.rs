@@ -1,8 +1,11 @@
 //! Which hosts the overview shows, and in which order: pure functions over the client's hosts.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use infra_watch_client::types::{Host, HostStatus};
+use uuid::Uuid;
 
 /// How many hosts are in each status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,10 +140,17 @@ pub struct Filter {
     pub status: Option<HostStatus>,
     /// Only hosts with this text in their name, labels, system or addresses.
     pub text: String,
+    /// Only these hosts.
+    pub among: Option<Rc<BTreeSet<Uuid>>>,
 }
 
 impl Filter {
     fn admits(&self, host: &Host) -> bool {
+        if let Some(among) = &self.among
+            && !among.contains(&host.host_id)
+        {
+            return false;
+        }
         if self.status.is_some_and(|status| status != host.status) {
             return false;
         }
@@ -224,7 +234,7 @@ mod tests {
     fn host(name: &str, status: &str, cpu: Option<f64>) -> Host {
         let text = "2026-11-23T07:00:00Z";
         let host = Host::builder()
-            .host_id(uuid::Uuid::nil())
+            .host_id(Uuid::nil())
             .name(name)
             .labels(
                 [("role".to_owned(), "web".parse().unwrap())]
@@ -252,6 +262,8 @@ mod tests {
             .memory_bytes(0_u64)
             .agent_version("0.1.0")
             .interval_seconds(30_u32)
+            .stale_sections(Vec::new())
+            .set_aside(Vec::new())
             .enrolled_at(text.parse::<chrono::DateTime<chrono::Utc>>().unwrap());
         host.try_into().unwrap()
     }
@@ -292,6 +304,7 @@ mod tests {
             let filter = Filter {
                 status: status.map(|status| status.parse().unwrap()),
                 text: text.to_owned(),
+                among: None,
             };
             assert_eq!(
                 arrange(&fleet(), &filter, Sort::default()).len(),
@@ -304,6 +317,13 @@ mod tests {
         check(None, "10.0.0 debian", 6);
         check(None, "ROLE=web", 6);
         check(Some("down"), "nothing", 0);
+        let among = |ids: &[Uuid]| Filter {
+            among: Some(Rc::new(ids.iter().copied().collect())),
+            ..Filter::default()
+        };
+        for (filter, expect) in [(among(&[]), 0), (among(&[Uuid::nil()]), 6)] {
+            assert_eq!(arrange(&fleet(), &filter, Sort::default()).len(), expect);
+        }
     }
 
     #[test]

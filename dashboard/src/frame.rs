@@ -7,6 +7,8 @@ use yew::prelude::*;
 use yew_router::prelude::*;
 
 use crate::api::{PAGE_ITEMS, Session, use_role};
+use crate::app::page;
+use crate::components::go::{Address, link, tab};
 use crate::components::icon::{Glyph, icon};
 use crate::components::menu::Menu;
 use crate::components::palette::{Palette, Place};
@@ -25,12 +27,24 @@ struct Section {
 }
 
 /// The sections in the order of the bar; a later one is one more line here.
-const SECTIONS: [Section; 2] = [
+const SECTIONS: [Section; 4] = [
     Section {
         name: "Overview",
         glyph: Glyph::Overview,
         route: Route::Overview,
         least_role: Role::Viewer,
+    },
+    Section {
+        name: "Changes",
+        glyph: Glyph::Change,
+        route: Route::Changes,
+        least_role: Role::Operator,
+    },
+    Section {
+        name: "Inventory",
+        glyph: Glyph::Inventory,
+        route: Route::Inventory,
+        least_role: Role::Operator,
     },
     Section {
         name: "Administration",
@@ -40,23 +54,30 @@ const SECTIONS: [Section; 2] = [
     },
 ];
 
-/// Pages that can be searched for beside the sections.
-const PAGES: [(Route, Role); 5] = [
-    (Route::Users, Role::Admin),
-    (Route::EnrollmentKeys, Role::Admin),
-    (Route::ApiTokens, Role::Viewer),
-    (Route::Audit, Role::Admin),
-    (Route::System, Role::Admin),
+/// Pages that can be searched for.
+const PAGES: [(Route, Glyph, Role); 10] = [
+    (Route::Overview, Glyph::Overview, Role::Viewer),
+    (Route::Changes, Glyph::Change, Role::Operator),
+    (Route::Inventory, Glyph::Inventory, Role::Operator),
+    (Route::Compare, Glyph::Compare, Role::Operator),
+    (Route::Users, Glyph::Shield, Role::Admin),
+    (Route::EnrollmentKeys, Glyph::Shield, Role::Admin),
+    (Route::ApiTokens, Glyph::Shield, Role::Viewer),
+    (Route::DriftRules, Glyph::Shield, Role::Admin),
+    (Route::Audit, Glyph::Shield, Role::Admin),
+    (Route::System, Glyph::Shield, Role::Admin),
 ];
 
 impl Section {
     fn holds(&self, route: &Route) -> bool {
         match self.route {
             Route::Overview => matches!(route, Route::Overview | Route::Host { .. }),
+            Route::Inventory => matches!(route, Route::Inventory | Route::Compare),
             Route::Users => matches!(
                 route,
                 Route::Users
                     | Route::EnrollmentKeys
+                    | Route::DriftRules
                     | Route::Audit
                     | Route::System
                     | Route::ApiTokens
@@ -72,8 +93,6 @@ pub struct FrameProps {
     pub session: Session,
     /// Who is logged in.
     pub username: AttrValue,
-    /// The page.
-    pub children: Html,
 }
 
 /// The bars and the page between them.
@@ -92,6 +111,10 @@ pub fn Frame(props: &FrameProps) -> Html {
         if let Some(document) = web_sys::window().and_then(|window| window.document()) {
             document.set_title(&format!("{} · Infra-Watch", route.title()));
         }
+        // Who is logged in has no use for the form.
+        if *route == Route::Login {
+            Address::from(Route::Overview).replace();
+        }
     });
     let open = |state: &UseStateHandle<bool>, value: bool| {
         let state = state.clone();
@@ -100,9 +123,7 @@ pub fn Frame(props: &FrameProps) -> Html {
     let search = open(&searching, true);
     let links = SECTIONS.iter().filter(|section| section.least_role <= role).map(|section| {
         html! {
-            <Link<Route> to={section.route.clone()} classes={classes!("section", section.holds(&route).then_some("section-active"))}>
-                { icon(section.glyph) }<span>{ section.name }</span>
-            </Link<Route>>
+            { tab(section.route.clone(), "section", section.holds(&route), html! { <>{ icon(section.glyph) }<span>{ section.name }</span></> }) }
         }
     });
     let links: Vec<Html> = links.collect();
@@ -110,7 +131,7 @@ pub fn Frame(props: &FrameProps) -> Html {
         <>
             <a class="skip" href="#main">{ "Skip to the page" }</a>
             <header class="bar-top">
-                <Link<Route> to={Route::Overview} classes="brand">{ mark() }{ "Infra-Watch" }</Link<Route>>
+                { link(Route::Overview, "brand", html! { <>{ mark() }{ "Infra-Watch" }</> }) }
                 <nav class="sections" aria-label="Sections">{ links.clone() }</nav>
                 <button type="button" class="search-button" onclick={move |_| search.emit(())} aria-label="Search hosts and pages" aria-keyshortcuts="/ Control+K">
                     { icon(Glyph::Search) }<span>{ "Search" }</span><kbd>{ "/" }</kbd>
@@ -118,7 +139,7 @@ pub fn Frame(props: &FrameProps) -> Html {
                 <ThemeButton />
                 <UserMenu session={props.session.clone()} username={props.username.clone()} on_password={open(&changing_password, true)} />
             </header>
-            <main id="main" class="page" tabindex="-1">{ props.children.clone() }</main>
+            <main id="main" class="page" tabindex="-1">{ page(role, &route) }</main>
             <nav class="bar-bottom" aria-label="Sections, below">{ links }</nav>
             if *searching { <Search on_close={open(&searching, false)} /> }
             if *changing_password { <Password on_close={open(&changing_password, false)} /> }
@@ -173,7 +194,7 @@ fn UserMenu(props: &UserMenuProps) -> Html {
         <Menu label={format!("Account of {}", props.username)} action="user-menu" face={html! { <span class="avatar" aria-hidden="true">{ for initial }</span> }}>
             <p class="menu-title"><strong>{ &props.username }</strong><span class="muted">{ role.to_string() }</span></p>
             <button type="button" class="menu-entry" onclick={move |_| on_password.emit(())}>{ "Change password" }</button>
-            <Link<Route> to={Route::ApiTokens} classes="menu-entry">{ "API tokens" }</Link<Route>>
+            { link(Route::ApiTokens, "menu-entry", html! { <>{ "API tokens" }</> }) }
             <button type="button" class="menu-entry" data-action="logout" onclick={logout}>{ "Log out" }</button>
         </Menu>
     }
@@ -188,23 +209,19 @@ struct SearchProps {
 #[component]
 fn Search(props: &SearchProps) -> Html {
     let role = use_role();
-    let navigator = use_navigator();
     let hosts = use_polled((), None, |api, ()| {
         api.all(|cursor| operations::list_hosts().limit(PAGE_ITEMS).cursor(cursor))
     });
-    let page = |route: &Route, glyph| Place {
-        name: route.title().into(),
-        kind: "Page".into(),
-        glyph,
-        route: route.clone(),
-    };
-    let mut places = vec![page(&Route::Overview, Glyph::Overview)];
-    places.extend(
-        PAGES
-            .iter()
-            .filter(|(_, least_role)| *least_role <= role)
-            .map(|(route, _)| page(route, Glyph::Shield)),
-    );
+    let mut places: Vec<Place> = PAGES
+        .iter()
+        .filter(|(.., least_role)| *least_role <= role)
+        .map(|(route, glyph, _)| Place {
+            name: route.title().into(),
+            kind: "Page".into(),
+            glyph: *glyph,
+            route: route.clone(),
+        })
+        .collect();
     places.extend(
         hosts
             .data()
@@ -223,9 +240,7 @@ fn Search(props: &SearchProps) -> Html {
         let on_close = props.on_close.clone();
         Callback::from(move |route: Route| {
             on_close.emit(());
-            if let Some(navigator) = &navigator {
-                navigator.push(&route);
-            }
+            Address::from(route).go();
         })
     };
     html! { <Palette {places} {on_go} on_close={props.on_close.clone()} /> }

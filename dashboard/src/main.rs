@@ -3,18 +3,21 @@
 //! - `app` who is there, `route` every address, `frame` what surrounds a page
 //! - `api` the generated client with its session, `loaded` loading, fresh, stale or failed
 //! - `pages` sentences made of `components`, which take props and never fetch; `hooks` what they remember and listen to
-//! - `format`, `range`, `fleet`, `panel` pure decisions, tested natively; `chart` the binding to uPlot
+//! - `format`, `range`, `fleet`, `panel`, `change`, `configuration`, `markers` pure decisions, tested natively; `chart` the binding to uPlot
 
 mod api;
 mod app;
+mod change;
 mod chart;
 mod components;
+mod configuration;
 mod date;
 mod fleet;
 mod format;
 mod frame;
 mod hooks;
 mod loaded;
+mod markers;
 mod pages;
 mod panel;
 mod range;

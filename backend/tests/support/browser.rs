@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use fantoccini::actions::{InputSource as _, MouseActions, PointerAction};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -17,6 +18,8 @@ use crate::process::{Process, free_address, until};
 const PATIENCE_SECONDS: u64 = 30;
 /// The Enter key, as WebDriver writes it.
 pub const ENTER: &str = "\u{E007}";
+/// How far a page may be wider than the screen, by rounding.
+const ROUNDING_PIXELS: f64 = 1.0;
 
 /// Light or dark, as the system asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +182,53 @@ impl Browser {
                 .ok()
         })
         .await;
+    }
+
+    /// Puts the pointer over an element, as soon as it is there.
+    pub async fn hover(&self, css: &str) {
+        let element = until(&format!("{css} is there"), PATIENCE_SECONDS, || async {
+            self.client.find(Locator::Css(css)).await.ok()
+        })
+        .await;
+        let over = MouseActions::new("mouse".to_owned()).then(PointerAction::MoveToElement {
+            element,
+            duration: None,
+            x: 0.0,
+            y: 0.0,
+        });
+        self.client.perform_actions(over).await.unwrap();
+    }
+
+    /// Runs a script of the test's own.
+    pub async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// Presses a key where the focus is.
+    pub async fn press(&self, key: &str) {
+        let element = self.client.active_element().await.unwrap();
+        element.send_keys(key).await.unwrap();
+    }
+
+    /// Path and query of the address that is shown.
+    pub async fn address(&self) -> String {
+        let url = self.client.current_url().await.unwrap();
+        let query = url.query().map(|query| format!("?{query}"));
+        format!("{}{}", url.path(), query.unwrap_or_default())
+    }
+
+    /// Waits until there is no such element.
+    pub async fn miss(&self, css: &str) {
+        until(&format!("{css} is gone"), PATIENCE_SECONDS, || async {
+            (self.count(css).await == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// The page does not scroll sideways.
+    pub async fn fits(&self) -> bool {
+        let script = "return document.documentElement.scrollWidth - window.innerWidth";
+        self.run(script).await.as_f64().unwrap() <= ROUNDING_PIXELS
     }
 
     /// What an element says, waited for.

@@ -1,7 +1,7 @@
 //! A fleet of made-up machines with plausible days behind them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use infra_watch_client::types;
+use infra_watch_client::{Client, types};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -78,16 +78,20 @@ const MACHINES: [Machine; 8] = [
 
 /// Enrols the fleet, one machine of it still silent, and gives each some minutes of history. Returns the hosts that report.
 pub async fn fill(site: &Site, minutes: i64) -> Vec<Uuid> {
-    let mut hosts = Vec::new();
     let admin = site.admin().await;
+    let hosts = enroll(&admin, async |name| site.enroll(name).await).await;
+    report(&hosts, minutes).await;
+    hosts.into_iter().map(|(host_id, _)| host_id).collect()
+}
+
+/// Enrols the fleet; each host comes with the client of its agent.
+pub async fn enroll(
+    admin: &Client,
+    enroll: impl AsyncFn(&'static str) -> (Uuid, Client),
+) -> Vec<(Uuid, Client)> {
+    let mut hosts = Vec::new();
     for (number, machine) in MACHINES.iter().enumerate() {
-        let (host_id, agent) = site.enroll(machine.name).await;
-        agent
-            .submit_report()
-            .body(machine.report(number, minutes))
-            .send()
-            .await
-            .unwrap();
+        let (host_id, agent) = enroll(machine.name).await;
         let labels = json!({ "labels": { "role": machine.role, "site": if number % 2 == 0 { "fra" } else { "ams" } } });
         let labels: types::UpdateHost = serde_json::from_value(labels).unwrap();
         admin
@@ -97,10 +101,22 @@ pub async fn fill(site: &Site, minutes: i64) -> Vec<Uuid> {
             .send()
             .await
             .unwrap();
-        hosts.push(host_id);
+        hosts.push((host_id, agent));
     }
-    site.enroll("new-1").await;
+    enroll("new-1").await;
     hosts
+}
+
+/// Sends what the hosts measured in the last minutes.
+pub async fn report(hosts: &[(Uuid, Client)], minutes: i64) {
+    for (number, (machine, (_, agent))) in MACHINES.iter().zip(hosts).enumerate() {
+        agent
+            .submit_report()
+            .body(machine.report(number, minutes))
+            .send()
+            .await
+            .unwrap();
+    }
 }
 
 impl Machine {

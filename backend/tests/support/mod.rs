@@ -70,6 +70,11 @@ impl Backend {
 
     /// A backend over an engine.
     pub async fn start_over(kv: Arc<dyn Kv>) -> Self {
+        Self::start_at(kv, START).await
+    }
+
+    /// A backend over an engine whose clock shows that many seconds since 1970.
+    pub async fn start_at(kv: Arc<dyn Kv>, seconds: i64) -> Self {
         // Whoever is second finds it there.
         drop(rustls::crypto::ring::default_provider().install_default());
         let group_commit = GroupCommit {
@@ -78,7 +83,7 @@ impl Backend {
         };
         let store = Store::open(kv, group_commit).await.unwrap();
         let clock = Arc::new(ManualClock::new(
-            DateTime::from_timestamp(START, 0).unwrap(),
+            DateTime::from_timestamp(seconds, 0).unwrap(),
         ));
         let tokens = Tokens::new(b"a secret for tests, 32 bytes long").unwrap();
         let app = Arc::new(App::new(

@@ -4,11 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use chrono::{DateTime, FixedOffset, Utc};
+use uuid::Uuid;
 use wasm_bindgen::closure::Closure;
 use web_sys::{HtmlElement, ResizeObserver};
 use yew::prelude::*;
 
 use super::icon::{Glyph, icon};
+use super::rail::Rail;
+use crate::change::Set;
 use crate::chart::{Chart, Events};
 use crate::hooks::clock::{use_now, zone};
 use crate::hooks::theme::use_theme;
@@ -26,6 +29,9 @@ pub struct ChartCardProps {
     pub on_zoom: Callback<(i64, i64)>,
     /// A double click: back to the span before.
     pub on_back: Callback<()>,
+    /// The host's changes, oldest first, for those who may see them.
+    #[prop_or_default]
+    pub changes: Option<(Uuid, Shared<Vec<Set>>)>,
 }
 
 /// The card with everything that belongs to a metric.
@@ -82,6 +88,9 @@ pub fn ChartCard(props: &ChartCardProps) -> Html {
             if *as_table {
                 <Numbers panel={panel.clone()} />
             } else {
+                if let Some((host_id, sets)) = &props.changes {
+                    <Rail host_id={*host_id} title={title.clone()} sets={sets.clone()} from={panel.from} to={panel.to} />
+                }
                 <div class="chart" data-metric={panel.metric.clone()} role="img" aria-label={sentence} ondblclick={back}>
                     <Canvas panel={panel.clone()} hidden={(*hidden).clone()} {on_cursor} on_zoom={props.on_zoom.clone()} />
                 </div>

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use infra_watch_client::types::Host;
 use uuid::Uuid;
 use yew::prelude::*;
-use yew_router::prelude::*;
 
 use super::bar::bar;
+use super::go::{Address, link};
 use super::icon::{Glyph, icon};
 use super::labels::{self, label_chips};
 use super::sparkline::sparkline;
@@ -118,6 +118,7 @@ struct Look {
     uptime: Option<f64>,
     last_seen_at: Option<chrono::DateTime<chrono::Utc>>,
     history: Vec<Option<f64>>,
+    set_aside: usize,
 }
 
 impl Look {
@@ -134,6 +135,7 @@ impl Look {
             uptime: host.uptime_seconds,
             last_seen_at: host.last_seen_at,
             history: history.cloned().unwrap_or_default(),
+            set_aside: host.set_aside.len(),
         }
     }
 }
@@ -151,19 +153,25 @@ fn Row(props: &RowProps) -> Html {
     let to = Route::Host {
         host_id: look.host_id,
     };
-    let navigator = use_navigator();
+    // The link in it has done its part already.
     let onclick = {
-        let to = to.clone();
-        move |_: MouseEvent| {
-            if let Some(navigator) = &navigator {
-                navigator.push(&to);
+        let to = Address::from(to.clone());
+        move |event: MouseEvent| {
+            if !event.default_prevented() {
+                to.go();
             }
         }
     };
     html! {
         <tr data-host={look.name.clone()} data-status={status::name(look.status)} aria-rowindex={props.row.to_string()} {onclick}>
             <td class="cell-status">{ status_mark(look.status) }</td>
-            <td class="cell-name"><Link<Route> {to} classes="host-link">{ &look.name }</Link<Route>>{ label_chips(&look.labels.clone()) }</td>
+            <td class="cell-name">
+                { link(to, "host-link", html! { <>{ &look.name }</> }) }
+                <span class="cell-notes">
+                    if look.set_aside > 0 { <span class="badge badge-warning" title="Other machines report as this host, and are not let in">{ icon(Glyph::Warning) }{ look.set_aside }<span class="visually-hidden">{ " machines set aside" }</span></span> }
+                    { label_chips(&look.labels) }
+                </span>
+            </td>
             <td class="cell-os" title={look.os.clone()}>{ &look.os }</td>
             <td class="cell-cpu" data-label="CPU">{ bar("CPU", look.cpu) }</td>
             <td class="cell-spark">{ sparkline(&look.history.clone()) }</td>

@@ -35,8 +35,18 @@ pub enum Glyph {
     Down,
     /// Pointing up.
     Up,
+    /// Pointing to the right.
+    Right,
     /// A machine.
     Machine,
+    /// A diamond: changes, as over a chart.
+    Change,
+    /// A box: what is installed.
+    Inventory,
+    /// Two columns: one beside the other.
+    Compare,
+    /// There and back.
+    Swap,
 }
 
 impl Glyph {
@@ -63,6 +73,13 @@ impl Glyph {
             Self::Warning => "M8 2.300l6.200 11.200h-12.400zM8 6.500v3.400M8 11.600v.300",
             Self::Down => "M4 6.300l4 4 4-4",
             Self::Up => "M4 9.700l4-4 4 4",
+            Self::Right => "M6.300 4l4 4-4 4",
+            Self::Change => "M8 2.200l5.800 5.800-5.800 5.800-5.800-5.800z",
+            Self::Inventory => {
+                "M2.500 5l5.500-2.800 5.500 2.800v6l-5.500 2.800-5.500-2.800zM2.500 5l5.500 2.800 5.500-2.800M8 7.800v6"
+            }
+            Self::Compare => "M2.500 3h4.500v10h-4.500zM9 3h4.500v10h-4.500z",
+            Self::Swap => "M2.800 5.500h10l-2.500-2.500M13.200 10.500h-10l2.500 2.500",
             Self::Machine => "M2.500 3h11v4h-11zM2.500 9h11v4h-11zM5 5h.200M5 11h.200",
         }
     }

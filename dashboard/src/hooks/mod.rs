@@ -2,9 +2,11 @@
 
 pub mod clock;
 pub mod media;
+pub mod paged;
 pub mod polled;
 pub mod query;
 pub mod rows;
 pub mod shortcut;
 pub mod submit;
 pub mod theme;
+pub mod width;

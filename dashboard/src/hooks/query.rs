@@ -5,27 +5,36 @@ use std::collections::BTreeMap;
 use yew::prelude::*;
 use yew_router::prelude::*;
 
+use crate::components::go::Address;
 use crate::route::Route;
 
 /// The query as it stands.
 #[derive(Clone, PartialEq)]
 pub struct Query {
     values: BTreeMap<String, String>,
-    route: Option<Route>,
-    navigator: Option<Navigator>,
+    route: Route,
 }
 
 /// The query of the address, again whenever it changes.
 #[hook]
 pub fn use_query() -> Query {
-    let values = use_location()
-        .and_then(|location| location.query::<BTreeMap<String, String>>().ok())
-        .unwrap_or_default();
+    let location = use_location();
     Query {
-        values,
-        route: use_route(),
-        navigator: use_navigator(),
+        values: location.map_or_else(BTreeMap::new, |location| parse(location.query_str())),
+        route: use_route().unwrap_or(Route::NotFound),
     }
+}
+
+/// Names and values as a browser writes them; what cannot be read is left out.
+fn parse(text: &str) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    let pairs = text.trim_start_matches('?').split('&');
+    for (name, value) in pairs.filter_map(|pair| pair.split_once('=')) {
+        if let Ok(value) = js_sys::decode_uri_component(&value.replace('+', " ")) {
+            values.insert(name.to_owned(), value.into());
+        }
+    }
+    values
 }
 
 impl Query {
@@ -39,25 +48,15 @@ impl Query {
 
     /// Changes names in place, so that "back" leaves the page; `None` takes a name out.
     pub fn replace<'a>(&self, changes: impl IntoIterator<Item = (&'a str, Option<String>)>) {
-        let (Some(route), Some(navigator)) = (&self.route, &self.navigator) else {
-            return;
-        };
-        // Text pairs can always be written into an address.
-        let _ = navigator.replace_with_query(route, self.changed(changes));
+        self.changed(changes).replace();
     }
 
     /// Changes names as a step that "back" undoes.
     pub fn push<'a>(&self, changes: impl IntoIterator<Item = (&'a str, Option<String>)>) {
-        let (Some(route), Some(navigator)) = (&self.route, &self.navigator) else {
-            return;
-        };
-        let _ = navigator.push_with_query(route, self.changed(changes));
+        self.changed(changes).go();
     }
 
-    fn changed<'a>(
-        &self,
-        changes: impl IntoIterator<Item = (&'a str, Option<String>)>,
-    ) -> BTreeMap<String, String> {
+    fn changed<'a>(&self, changes: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Address {
         let mut values = self.values.clone();
         for (name, value) in changes {
             match value.filter(|value| !value.is_empty()) {
@@ -65,6 +64,6 @@ impl Query {
                 None => values.remove(name),
             };
         }
-        values
+        Address::with(self.route.clone(), values)
     }
 }

@@ -2,17 +2,18 @@
 
 use infra_watch_client::types::Role;
 use yew::prelude::*;
-use yew_router::prelude::*;
 
 use crate::api::use_role;
+use crate::components::go::tab;
 use crate::components::icon::{Glyph, icon};
 use crate::route::Route;
 
 /// The pages in the order of their tabs.
-const TABS: [Route; 5] = [
+const TABS: [Route; 6] = [
     Route::Users,
     Route::EnrollmentKeys,
     Route::ApiTokens,
+    Route::DriftRules,
     Route::Audit,
     Route::System,
 ];
@@ -43,7 +44,7 @@ pub fn Administration(props: &AdministrationProps) -> Html {
             if role == Role::Admin {
                 <nav class="tabs" aria-label="Administration">
                     { for TABS.iter().map(|route| html! {
-                        <Link<Route> to={route.clone()} classes={classes!("tab", (*route == props.route).then_some("tab-active"))}>{ route.title() }</Link<Route>>
+                        { tab(route.clone(), "tab", *route == props.route, html! { route.title() }) }
                     }) }
                 </nav>
             }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use yew::prelude::*;
 
 use super::administration::{Administration, skeleton};
-use crate::api::{ApiError, PAGE_ITEMS, use_role};
-use crate::components::confirm::Confirm;
+use crate::api::{Api, ApiError, PAGE_ITEMS, use_role};
+use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
 use crate::components::empty::Empty;
 use crate::components::field::{SelectField, TextField};
@@ -86,7 +86,7 @@ pub fn ApiTokens() -> Html {
                 Doing::Nothing => Html::default(),
                 Doing::Create => html! { <CreateToken on_close={close} on_done={created} /> },
                 Doing::Show(token) => html! { <ShowToken {token} on_close={close} /> },
-                Doing::Delete(token_id, name) => html! { <DeleteToken {token_id} {name} on_close={close} on_done={tokens.retry.clone()} /> },
+                Doing::Delete(token_id, name) => delete_token(token_id, name, close, tokens.retry.clone()),
             } }
         </Administration>
     }
@@ -180,31 +180,15 @@ fn ShowToken(props: &ShowTokenProps) -> Html {
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct DeleteTokenProps {
+/// Asks for the name before the token goes.
+fn delete_token(
     token_id: Uuid,
-    name: AttrValue,
+    name: String,
     on_close: Callback<()>,
     on_done: Callback<()>,
-}
-
-/// Asks for the name before the token goes.
-#[component]
-fn DeleteToken(props: &DeleteTokenProps) -> Html {
-    let submit = use_submit();
-    let on_confirm = {
-        let (submit, token_id) = (submit.clone(), props.token_id);
-        let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
-        Callback::from(move |()| {
-            let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            submit.send(operations::delete_api_token(token_id), move |()| {
-                on_done.emit(());
-                on_close.emit(());
-            });
-        })
-    };
+) -> Html {
+    let act = Callback::from(move |api: Api| api.ask(operations::delete_api_token(token_id)));
     html! {
-        <Confirm title={format!("Delete the token {}?", props.name)} name={props.name.clone()} action="Delete token" busy={submit.is_busy()}
-            warning="Programs that use it are refused at once." error={submit.whole(&[])} {on_confirm} on_close={props.on_close.clone()} />
+        <Ask title={format!("Delete the token {name}?")} {name} action="Delete token" {act} {on_close} {on_done} warning="Programs that use it are refused at once." />
     }
 }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use yew::prelude::*;
 
 use super::administration::{Administration, skeleton};
-use crate::api::{ApiError, PAGE_ITEMS};
-use crate::components::confirm::Confirm;
+use crate::api::{Api, ApiError, PAGE_ITEMS};
+use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
 use crate::components::empty::Empty;
 use crate::components::field::{SelectField, TextField};
@@ -97,7 +97,7 @@ pub fn EnrollmentKeys() -> Html {
                 Doing::Nothing => Html::default(),
                 Doing::Create => html! { <CreateKey on_close={close} on_done={created} /> },
                 Doing::Show(key) => html! { <ShowKey secret={key} on_close={close} /> },
-                Doing::Delete(key_id, name) => html! { <DeleteKey {key_id} {name} on_close={close} on_done={keys.retry.clone()} /> },
+                Doing::Delete(key_id, name) => delete_key(key_id, name, close, keys.retry.clone()),
             } }
         </Administration>
     }
@@ -208,32 +208,11 @@ fn ShowKey(props: &ShowKeyProps) -> Html {
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct DeleteKeyProps {
-    key_id: Uuid,
-    name: AttrValue,
-    on_close: Callback<()>,
-    on_done: Callback<()>,
-}
-
 /// Asks for the name before the key goes.
-#[component]
-fn DeleteKey(props: &DeleteKeyProps) -> Html {
-    let submit = use_submit();
-    let on_confirm = {
-        let (submit, key_id) = (submit.clone(), props.key_id);
-        let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
-        Callback::from(move |()| {
-            let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            submit.send(operations::delete_enrollment_key(key_id), move |()| {
-                on_done.emit(());
-                on_close.emit(());
-            });
-        })
-    };
+fn delete_key(key_id: Uuid, name: String, on_close: Callback<()>, on_done: Callback<()>) -> Html {
+    let act = Callback::from(move |api: Api| api.ask(operations::delete_enrollment_key(key_id)));
     html! {
-        <Confirm title={format!("Delete the key {}?", props.name)} name={props.name.clone()} action="Delete key" busy={submit.is_busy()}
-            warning="No further host can enrol with it; those that have stay." error={submit.whole(&[])} {on_confirm} on_close={props.on_close.clone()} />
+        <Ask title={format!("Delete the key {name}?")} {name} action="Delete key" {act} {on_close} {on_done} warning="No further host can enrol with it; those that have stay." />
     }
 }
 

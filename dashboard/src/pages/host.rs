@@ -4,20 +4,32 @@ use infra_watch_client::operations;
 use infra_watch_client::types::{Host, Role};
 use uuid::Uuid;
 use yew::prelude::*;
-use yew_router::prelude::*;
 
-use super::host_edit::{DeleteHost, EditHost};
+use super::configuration::{ConfigurationTab, nothing_yet};
+use super::drift::DriftTab;
+use super::host_changes::changes_tab;
+use super::host_edit::{EditHost, delete_host};
 use super::metrics::Metrics;
+use super::set_aside::SetAside;
 use crate::api::use_role;
+use crate::components::go::{Address, link, tab};
 use crate::components::icon::{Glyph, icon};
 use crate::components::labels::{self, label_chips};
 use crate::components::status::{self, status_mark};
 use crate::components::time::Time;
 use crate::format;
 use crate::hooks::polled::use_polled;
+use crate::hooks::query::{Query, use_query};
 use crate::loaded::Shared;
 use crate::route::Route;
 
+/// The tabs: what stands in the address, and words.
+const TABS: [(&str, &str); 4] = [
+    ("", "Metrics"),
+    ("configuration", "Configuration"),
+    ("changes", "Changes"),
+    ("drift", "Drift"),
+];
 /// How often the host is asked for.
 const HOST_SECONDS: u32 = 5;
 
@@ -33,11 +45,39 @@ pub fn HostPage(props: &HostPageProps) -> Html {
     let host = use_polled(props.host_id, Some(HOST_SECONDS), |api, host_id| {
         api.ask(operations::get_host(host_id))
     });
+    let query = use_query();
+    let may_see = use_role() >= Role::Operator;
     let refresh = host.retry.clone();
     html! {
         <>
-            <nav class="crumbs" aria-label="Where this is"><Link<Route> to={Route::Overview}>{ "Overview" }</Link<Route>><span aria-hidden="true">{ "/" }</span></nav>
-            { host.show(skeleton, |host| html! { <><Header host={host.clone()} {refresh} /><Metrics host_id={host.host_id} interval_seconds={host.interval_seconds} /></> }) }
+            <nav class="crumbs" aria-label="Where this is">{ link(Route::Overview, "", html! { <>{ "Overview" }</> }) }<span aria-hidden="true">{ "/" }</span></nav>
+            { host.show(skeleton, |host| html! { <><Header host={host.clone()} is_brief={query.get("tab").is_some()} {refresh} />{ tabs(host, &query, may_see) }</> }) }
+        </>
+    }
+}
+
+/// The tabs of those who may see configurations, and what is behind the one that is open.
+fn tabs(host: &Shared<Host>, query: &Query, may_see: bool) -> Html {
+    let host_id = host.host_id;
+    let open = query.get("tab").filter(|_| may_see).unwrap_or_default();
+    let open = TABS
+        .iter()
+        .find(|(name, _)| *name == open)
+        .map_or("", |(name, _)| *name);
+    let link = |(name, words): &(&str, &str)| {
+        let to = Address::new(Route::Host { host_id }, [("tab", (*name).to_owned())]);
+        tab(to, "tab", *name == open, html! { *words })
+    };
+    html! {
+        <>
+            if may_see { <nav class="tabs host-tabs" aria-label="Of this host">{ for TABS.iter().map(link) }</nav> }
+            { match open {
+                "configuration" if host.snapshot_at.is_none() => html! { <div class="card">{ nothing_yet() }</div> },
+                "configuration" => html! { <ConfigurationTab {host_id} /> },
+                "changes" => changes_tab(host_id, query),
+                "drift" => html! { <DriftTab host={host.clone()} /> },
+                _ => html! { <Metrics {host_id} interval_seconds={host.interval_seconds} /> },
+            } }
         </>
     }
 }
@@ -45,6 +85,8 @@ pub fn HostPage(props: &HostPageProps) -> Html {
 #[derive(PartialEq, Properties)]
 struct HeaderProps {
     host: Shared<Host>,
+    /// Whether facts give way on a small screen.
+    is_brief: bool,
     refresh: Callback<()>,
 }
 
@@ -73,9 +115,15 @@ fn Header(props: &HeaderProps) -> Html {
                     </div>
                 }
             </div>
-            <dl class="card facts">{ facts(host) }</dl>
+            if !host.stale_sections.is_empty() {
+                <p class="notice" role="status">{ icon(Glyph::Warning) }<span>{ format!("Could not be read for too long: {}. What is shown of it is old.", host.stale_sections.join(", ")) }</span></p>
+            }
+            if role >= Role::Operator && !host.set_aside.is_empty() {
+                <SetAside host={host.clone()} on_done={props.refresh.clone()} />
+            }
+            <dl class={classes!("card", "facts", props.is_brief.then_some("facts-brief"))}>{ facts(host) }</dl>
             if *editing { <EditHost host={host.clone()} on_close={set(&editing, false)} on_done={props.refresh.clone()} /> }
-            if *deleting { <DeleteHost host={host.clone()} on_close={set(&deleting, false)} /> }
+            if *deleting { { delete_host(host, set(&deleting, false)) } }
         </section>
     }
 }
@@ -103,8 +151,8 @@ fn facts(host: &Host) -> Html {
             { fact("Addresses", html! { <span title={host.addresses.join("\n")}>{ known(&host.addresses.join(", ")) }</span> }) }
             { fact("Uptime", html! { host.uptime_seconds.map_or_else(|| format::NOTHING.to_owned(), format::duration) }) }
             { fact("Collection", html! { <>{ format!("{}, every {}", host.collection.kind, format::step(host.interval_seconds.into())) }<span class="muted">{ " · " }<Time at={host.last_seen_at} otherwise="nothing yet" /></span></> }) }
-            { fact("Agent", html! { known(&host.agent_version) }) }
-            { fact("Enrolled", html! { <Time at={Some(host.enrolled_at)} /> }) }
+            { fact("Agent", html! { <>{ known(&host.agent_version) }<span class="muted">{ " · enrolled " }<Time at={Some(host.enrolled_at)} /></span></> }) }
+            { fact("Configuration", html! { <>{ if host.snapshot_at.is_some() { "read " } else { "" } }<Time at={host.snapshot_at} otherwise="not read yet" /></> }) }
         </>
     }
 }

@@ -3,13 +3,13 @@
 use infra_watch_client::operations;
 use infra_watch_client::types::{self, Host};
 use yew::prelude::*;
-use yew_router::prelude::*;
 
-use crate::api::ApiError;
-use crate::components::confirm::Confirm;
+use crate::api::{Api, ApiError};
+use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
 use crate::components::field::TextField;
 use crate::components::form::Form;
+use crate::components::go::Address;
 use crate::components::labels;
 use crate::hooks::submit::use_submit;
 use crate::loaded::Shared;
@@ -76,32 +76,13 @@ fn body(name: &str, text: &str) -> Result<types::UpdateHost, ApiError> {
     })
 }
 
-#[derive(PartialEq, Properties)]
-pub struct DeleteHostProps {
-    /// The host.
-    pub host: Shared<Host>,
-    /// It was given up.
-    pub on_close: Callback<()>,
-}
-
 /// Asks for the host's name before everything of it goes.
-#[component]
-pub fn DeleteHost(props: &DeleteHostProps) -> Html {
-    let submit = use_submit();
-    let navigator = use_navigator();
-    let on_confirm = {
-        let (submit, host_id) = (submit.clone(), props.host.host_id);
-        Callback::from(move |()| {
-            let navigator = navigator.clone();
-            submit.send(operations::delete_host(host_id), move |()| {
-                if let Some(navigator) = navigator {
-                    navigator.replace(&Route::Overview);
-                }
-            });
-        })
-    };
+pub fn delete_host(host: &Host, on_close: Callback<()>) -> Html {
+    let host_id = host.host_id;
+    let act = Callback::from(move |api: Api| api.ask(operations::delete_host(host_id)));
+    let on_done = Callback::from(|()| Address::from(Route::Overview).replace());
     html! {
-        <Confirm title={format!("Delete {}?", props.host.name)} name={props.host.name.clone()} action="Delete host" busy={submit.is_busy()}
-            warning="All its measurements go with it, and its agent's token stops working." error={submit.whole(&[])} {on_confirm} on_close={props.on_close.clone()} />
+        <Ask title={format!("Delete {}?", host.name)} name={host.name.clone()} action="Delete host" {act} {on_close} {on_done}
+            warning="All its measurements go with it, and its agent's token stops working." />
     }
 }

@@ -1,11 +1,12 @@
 //! A host's metrics over time: one chart for each, all over the same span.
 
 use infra_watch_client::operations;
-use infra_watch_client::types::{Aggregate, SeriesInfo};
+use infra_watch_client::types::{Aggregate, Role, SeriesInfo};
 use uuid::Uuid;
 use yew::prelude::*;
 
-use crate::api::PAGE_ITEMS;
+use crate::api::{PAGE_ITEMS, use_role};
+use crate::change::Set;
 use crate::components::chart::ChartCard;
 use crate::components::empty::Empty;
 use crate::components::icon::Glyph;
@@ -19,6 +20,8 @@ use crate::range::Range;
 
 /// How often the names of series are asked for: new disks and interfaces are rare.
 const SERIES_SECONDS: u32 = 60;
+/// How often new changes are asked for.
+const CHANGES_SECONDS: u32 = 60;
 /// A moving span is asked for at most this often.
 const LIVE_SECONDS: u32 = 10;
 
@@ -35,6 +38,8 @@ pub struct MetricsProps {
 pub fn Metrics(props: &MetricsProps) -> Html {
     let query = use_query();
     let range = Range::parse(query.get("range"), query.get("from"), query.get("to"));
+    // Those with tabs have read the word there.
+    let has_tabs = use_role() >= Role::Operator;
     let before_zoom = use_mut_ref(|| None::<Range>);
     let series = use_polled(props.host_id, Some(SERIES_SECONDS), |api, host_id| {
         let series = api.all(move |cursor| {
@@ -65,7 +70,7 @@ pub fn Metrics(props: &MetricsProps) -> Html {
     });
     html! {
         <section class="metrics" aria-label="Metrics">
-            <div class="metrics-head"><h2>{ "Metrics" }</h2><RangePicker {range} on_change={change} /></div>
+            <div class="metrics-head"><h2 class={if has_tabs { "visually-hidden" } else { "" }}>{ "Metrics" }</h2><RangePicker {range} on_change={change} /></div>
             { series.show(skeleton, |metrics| if metrics.is_empty() {
                 html! { <Empty glyph={Glyph::Table} title="Nothing has been measured yet." /> }
             } else {
@@ -112,12 +117,37 @@ fn Charts(props: &ChartsProps) -> Html {
             Ok(panels.map(Shared::new).collect::<Vec<Shared<Panel>>>())
         })
     });
+    let may_see = use_role() >= Role::Operator;
+    let changes = use_polled(
+        (props.host_id, range, may_see),
+        range.is_live().then_some(CHANGES_SECONDS),
+        |api, (host_id, range, may_see)| {
+            if !may_see {
+                return Box::pin(async { Ok(Shared::new(Vec::new())) });
+            }
+            let (from, to) = range.bounds(clock::read().timestamp());
+            let sets = api.ask(
+                operations::list_host_changes(host_id)
+                    .from(from.to_string().as_str())
+                    .to((to + 1).to_string().as_str())
+                    .limit(PAGE_ITEMS),
+            );
+            Box::pin(async move {
+                let sets = sets.await?.items.into_iter().rev().map(Set::from);
+                Ok(Shared::new(sets.collect::<Vec<Set>>()))
+            })
+        },
+    );
+    let changes = changes
+        .data()
+        .filter(|_| may_see)
+        .map(|sets| (props.host_id, (**sets).clone()));
     let range_words = AttrValue::from(range.words(now, zone(now)));
     panels.show(skeleton, |panels| {
         html! {
             <div class="charts">
                 { for panels.iter().map(|panel| html! {
-                    <ChartCard key={panel.metric.clone()} panel={panel.clone()} range_words={range_words.clone()} on_zoom={props.on_zoom.clone()} on_back={props.on_back.clone()} />
+                    <ChartCard key={panel.metric.clone()} panel={panel.clone()} range_words={range_words.clone()} on_zoom={props.on_zoom.clone()} on_back={props.on_back.clone()} changes={changes.clone()} />
                 }) }
             </div>
         }

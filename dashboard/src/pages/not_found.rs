@@ -1,9 +1,9 @@
 //! An address that leads nowhere, or not for this role.
 
 use yew::prelude::*;
-use yew_router::prelude::*;
 
 use crate::components::empty::Empty;
+use crate::components::go::link;
 use crate::components::icon::Glyph;
 use crate::route::Route;
 
@@ -12,7 +12,7 @@ use crate::route::Route;
 pub fn NotFound() -> Html {
     html! {
         <Empty glyph={Glyph::Search} title="There is no page at this address.">
-            <Link<Route> to={Route::Overview} classes="button">{ "Go to the overview" }</Link<Route>>
+            { link(Route::Overview, "button", html! { <>{ "Go to the overview" }</> }) }
         </Empty>
     }
 }

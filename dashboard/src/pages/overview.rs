@@ -1,14 +1,18 @@
 //! Every host at a glance, the worst first.
 
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
 use infra_watch_client::operations;
-use infra_watch_client::types::{Columns, Host, HostStatus, Role};
+use infra_watch_client::types::{Columns, DriftState, Host, HostStatus, Role};
+use uuid::Uuid;
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
-use yew_router::prelude::*;
 
 use crate::api::{PAGE_ITEMS, use_role};
 use crate::components::empty::Empty;
 use crate::components::fleet_table::{FleetTable, Histories};
+use crate::components::go::{Address, link};
 use crate::components::icon::{Glyph, icon};
 use crate::components::secret::Copy;
 use crate::components::status::{self, status_shape};
@@ -24,6 +28,13 @@ use crate::route::Route;
 const FLEET_SECONDS: u32 = 5;
 /// How often the small charts are asked for.
 const HISTORY_SECONDS: u32 = 60;
+/// How often drift and changes are counted.
+const NEWS_SECONDS: u32 = 120;
+/// Of what time changes are counted.
+const NEWS_SPAN_SECONDS: i64 = 86_400;
+/// Changes are counted up to this many: the API has no number of them alone, and each brings
+/// all that changed.
+const CHANGES_COUNTED: u64 = 100;
 /// What the small charts show.
 const HISTORY_SPAN_SECONDS: i64 = 3600;
 /// The width of a bucket of the small charts.
@@ -47,23 +58,70 @@ pub fn Overview() -> Html {
         Box::pin(async move { answer.await.map(by_host) })
     });
     let histories = histories.data().cloned();
+    let may_see = use_role() >= Role::Operator;
+    let news = use_polled(may_see, Some(NEWS_SECONDS), |api, may_see| {
+        if !may_see {
+            return Box::pin(async { Ok(None) });
+        }
+        let drifted = api.all(|cursor| {
+            operations::list_drift_states()
+                .state(DriftState::Drifted)
+                .limit(PAGE_ITEMS)
+                .cursor(cursor)
+        });
+        let since = clock::read().timestamp() - NEWS_SPAN_SECONDS;
+        let changes = operations::list_changes()
+            .from(since.to_string().as_str())
+            .limit(CHANGES_COUNTED);
+        let changes = api.ask(changes);
+        Box::pin(async move {
+            let drifted = drifted.await?.into_iter().map(|state| state.host_id);
+            let (drifted, changes) = (Rc::new(drifted.collect()), changes.await?);
+            Ok(Some(News {
+                drifted,
+                changes: changes.items.len(),
+                has_more: changes.next_cursor.is_some(),
+            }))
+        })
+    });
+    let news = news.data().cloned();
     html! {
         <>
             <h1 class="visually-hidden">{ "Overview" }</h1>
-            { fleet.show(skeleton, |hosts| if hosts.is_empty() { html! { <FirstSteps /> } } else { filled(&query, hosts, histories) }) }
+            { fleet.show(skeleton, |hosts| if hosts.is_empty() { html! { <FirstSteps /> } } else { filled(&query, hosts, histories, news.as_deref().and_then(Option::as_ref)) }) }
         </>
     }
 }
 
-fn filled(query: &Query, hosts: &Shared<Vec<Host>>, histories: Option<Shared<Histories>>) -> Html {
+/// What operators are told beside the hosts themselves.
+#[derive(Clone, PartialEq)]
+struct News {
+    /// Hosts that drifted.
+    drifted: Rc<BTreeSet<Uuid>>,
+    /// Change sets of the last day.
+    changes: usize,
+    /// Whether there are more than were counted.
+    has_more: bool,
+}
+
+fn filled(
+    query: &Query,
+    hosts: &Shared<Vec<Host>>,
+    histories: Option<Shared<Histories>>,
+    news: Option<&News>,
+) -> Html {
     let status = query
         .get("status")
         .and_then(|name| name.parse::<HostStatus>().ok());
     let text = query.get("q").unwrap_or_default().to_owned();
     let sort = Sort::parse(query.get("sort"));
+    let only_drifted = query.get("drift") == Some("drifted");
     let filter = Filter {
         status,
         text: text.clone(),
+        among: news
+            .filter(|_| only_drifted)
+            .map(|news| news.drifted.clone()),
     };
     let places = fleet::arrange(hosts, &filter, sort);
     let on_sort = {
@@ -75,7 +133,7 @@ fn filled(query: &Query, hosts: &Shared<Vec<Host>>, histories: Option<Shared<His
     let shown = places.len();
     html! {
         <>
-            <Strip counts={Counts::of(hosts)} total={hosts.len()} chosen={status} {text} query={query.clone()} />
+            <Strip counts={Counts::of(hosts)} total={hosts.len()} chosen={status} {text} query={query.clone()} {only_drifted} news={news.cloned()} />
             if shown == 0 {
                 <Empty glyph={Glyph::Search} title="No host matches.">{ clear(query) }</Empty>
             } else {
@@ -88,7 +146,7 @@ fn filled(query: &Query, hosts: &Shared<Vec<Host>>, histories: Option<Shared<His
 
 fn clear(query: &Query) -> Html {
     let query = query.clone();
-    html! { <button type="button" class="button" onclick={move |_| query.replace([("status", None), ("q", None)])}>{ "Show all hosts" }</button> }
+    html! { <button type="button" class="button" onclick={move |_| query.replace([("status", None), ("q", None), ("drift", None)])}>{ "Show all hosts" }</button> }
 }
 
 #[derive(PartialEq, Properties)]
@@ -98,6 +156,8 @@ struct StripProps {
     chosen: Option<HostStatus>,
     text: String,
     query: Query,
+    only_drifted: bool,
+    news: Option<News>,
 }
 
 /// The fleet in one line; each number is a filter.
@@ -137,6 +197,7 @@ fn Strip(props: &StripProps) -> Html {
                     <span class="tile-count">{ props.total }</span><span class="tile-name">{ if props.total == 1 { "host" } else { "hosts" } }</span>
                 </button>
                 { for [HostStatus::Up, HostStatus::Late, HostStatus::Down, HostStatus::Pending].map(tile) }
+                { for props.news.as_ref().map(|news| tell(news, props)) }
             </div>
             <label class="filter">
                 { icon(Glyph::Search) }
@@ -144,6 +205,31 @@ fn Strip(props: &StripProps) -> Html {
                 <input type="search" value={props.text.clone()} oninput={search} placeholder="Filter by name, label, system, address" spellcheck="false" autocomplete="off" />
             </label>
         </div>
+    }
+}
+
+/// How many hosts drifted, which is a filter, and how much changed in a day, which leads there.
+fn tell(news: &News, props: &StripProps) -> Html {
+    let drifted = news.drifted.len();
+    let (query, is_chosen) = (props.query.clone(), props.only_drifted);
+    let onclick = move |_: MouseEvent| {
+        query.replace([("drift", (!is_chosen).then(|| "drifted".to_owned()))]);
+    };
+    let day = Address::new(
+        Route::Changes,
+        [("by", "host".to_owned()), ("range", "24h".to_owned())],
+    );
+    let zero = |count: usize| (count == 0).then_some("tile-zero");
+    let more = if news.has_more { "+" } else { "" };
+    html! {
+        <>
+            <button type="button" class={classes!("tile", "tile-drifted", zero(drifted))} aria-pressed={is_chosen.to_string()} {onclick}>
+                { icon(Glyph::Warning) }<span class="tile-count">{ drifted }</span><span class="tile-name">{ "drifted" }</span>
+            </button>
+            { link(day, classes!("tile", "tile-changes", zero(news.changes)), html! { <>
+                { icon(Glyph::Change) }<span class="tile-count">{ format!("{}{more}", news.changes) }</span><span class="tile-name">{ "changes in 24 h" }</span>
+            </> }) }
+        </>
     }
 }
 
@@ -159,7 +245,7 @@ fn FirstSteps() -> Html {
             if role == Role::Admin {
                 <p class="muted">{ "Make an enrolment key, then start the agent on a machine:" }</p>
                 <Copy label="Command line" value={format!("infra-watch-agent run --server {origin} --enrollment-key KEY")} />
-                <Link<Route> to={Route::EnrollmentKeys} classes="button button-primary">{ "Enrolment keys" }</Link<Route>>
+                { link(Route::EnrollmentKeys, "button button-primary", html! { <>{ "Enrolment keys" }</> }) }
             } else {
                 <p class="muted">{ "An administrator enrols machines; they appear here by themselves." }</p>
             }

@@ -5,8 +5,8 @@ use infra_watch_client::types::{self, Role, User};
 use yew::prelude::*;
 
 use super::administration::{Administration, skeleton};
-use crate::api::{ApiError, PAGE_ITEMS};
-use crate::components::confirm::Confirm;
+use crate::api::{Api, ApiError, PAGE_ITEMS};
+use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
 use crate::components::field::{SelectField, TextField};
 use crate::components::form::Form;
@@ -75,7 +75,7 @@ pub fn Users() -> Html {
                 Doing::Nothing => Html::default(),
                 Doing::Create => html! { <EditUser on_close={close} on_done={refresh} /> },
                 Doing::Edit(user) => html! { <EditUser user={Some(Given(user))} on_close={close} on_done={refresh} /> },
-                Doing::Delete(user) => html! { <DeleteUser user={Given(user)} on_close={close} on_done={refresh} /> },
+                Doing::Delete(user) => delete_user(&user, close, refresh),
             } }
         </Administration>
     }
@@ -226,31 +226,11 @@ impl Typed<'_> {
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct DeleteUserProps {
-    user: Given,
-    on_close: Callback<()>,
-    on_done: Callback<()>,
-}
-
 /// Asks for the name before the user goes.
-#[component]
-fn DeleteUser(props: &DeleteUserProps) -> Html {
-    let submit = use_submit();
-    let Given(user) = &props.user;
-    let on_confirm = {
-        let (submit, user_id) = (submit.clone(), user.user_id);
-        let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
-        Callback::from(move |()| {
-            let (on_close, on_done) = (on_close.clone(), on_done.clone());
-            submit.send(operations::delete_user(user_id), move |()| {
-                on_done.emit(());
-                on_close.emit(());
-            });
-        })
-    };
+fn delete_user(user: &User, on_close: Callback<()>, on_done: Callback<()>) -> Html {
+    let (user_id, name) = (user.user_id, user.username.clone());
+    let act = Callback::from(move |api: Api| api.ask(operations::delete_user(user_id)));
     html! {
-        <Confirm title={format!("Delete {}?", user.username)} name={user.username.clone()} action="Delete user" busy={submit.is_busy()}
-            warning="The user's sessions and API tokens end at once." error={submit.whole(&[])} {on_confirm} on_close={props.on_close.clone()} />
+        <Ask title={format!("Delete {name}?")} {name} action="Delete user" {act} {on_close} {on_done} warning="The user's sessions and API tokens end at once." />
     }
 }

@@ -1,0 +1,399 @@
+//! Rules that say which changes are expected, and which do not matter.
+
+use std::collections::HashMap;
+
+use infra_watch_client::operations;
+use infra_watch_client::types::{self, DriftRule, DriftRuleKind, Host, Selector};
+use uuid::Uuid;
+use yew::prelude::*;
+
+use super::administration::{Administration, skeleton};
+use crate::api::{Api, ApiError, PAGE_ITEMS};
+use crate::components::ask::Ask;
+use crate::components::dialog::Dialog;
+use crate::components::empty::Empty;
+use crate::components::field::{SelectField, TextField};
+use crate::components::form::Form;
+use crate::components::icon::Glyph;
+use crate::components::labels;
+use crate::components::time::Time;
+use crate::hooks::clock::{use_now, zone};
+use crate::hooks::polled::use_polled;
+use crate::hooks::submit::use_submit;
+use crate::loaded::Shared;
+use crate::range;
+use crate::route::Route;
+
+/// What is being done.
+#[derive(Clone, PartialEq)]
+enum Doing {
+    Nothing,
+    Create,
+    Delete(Uuid, AttrValue),
+}
+
+/// The rules, and the hosts that they may name.
+struct Known {
+    rules: Vec<DriftRule>,
+    hosts: Shared<Vec<Host>>,
+}
+
+/// The list and what may be done with it.
+#[component]
+pub fn DriftRules() -> Html {
+    let known = use_polled((), None, |api, ()| {
+        let rules = api.all(|cursor| {
+            operations::list_drift_rules()
+                .limit(PAGE_ITEMS)
+                .cursor(cursor)
+        });
+        let hosts = api.all(|cursor| operations::list_hosts().limit(PAGE_ITEMS).cursor(cursor));
+        Box::pin(async move {
+            Ok(Known {
+                rules: rules.await?,
+                hosts: Shared::new(hosts.await?),
+            })
+        })
+    });
+    let now = use_now();
+    let doing = use_state(|| Doing::Nothing);
+    let start = |next: Doing| {
+        let doing = doing.clone();
+        Callback::from(move |()| doing.set(next.clone()))
+    };
+    let row = |rule: &DriftRule, hosts: &[Host]| {
+        let sentence = AttrValue::from(Draft::of(rule, hosts).sentence());
+        let delete = start(Doing::Delete(rule.rule_id, sentence.clone()));
+        let is_over = rule.to.is_some_and(|to| to < now);
+        html! {
+            <tr key={rule.rule_id.as_u128()} data-rule={rule.key.clone()}>
+                <th scope="row" class="rule-sentence">{ sentence }if is_over { <span class="badge badge-ignored">{ "over" }</span> }<p class="meaning">{ &rule.reason }</p></th>
+                <td data-label="From"><Time at={rule.from} /></td>
+                <td data-label="To"><Time at={rule.to} otherwise="for ever" /></td>
+                <td data-label="By">{ &rule.created_by }</td>
+                <td class="row-actions"><button type="button" class="button" data-action="delete" aria-label={format!("Delete the rule for {}", rule.key)} onclick={move |_| delete.emit(())}>{ "Delete" }</button></td>
+            </tr>
+        }
+    };
+    let close = start(Doing::Nothing);
+    html! {
+        <Administration route={Route::DriftRules} about="What is expected or does not matter. Rules mark changes; they hide none." create={Some(AttrValue::from("New rule"))} on_create={start(Doing::Create)}>
+            { known.show(skeleton, |known| if known.rules.is_empty() {
+                html! { <div class="card"><Empty glyph={Glyph::Change} title="There is no rule."><p class="muted">{ "Every change counts as drift until its baseline is approved." }</p></Empty></div> }
+            } else {
+                html! {
+                    <div class="card table-card">
+                        <table class="table rules">
+                            <thead><tr><th scope="col">{ "Rule" }</th><th scope="col">{ "From" }</th><th scope="col">{ "To" }</th><th scope="col">{ "By" }</th><th scope="col"><span class="visually-hidden">{ "Actions" }</span></th></tr></thead>
+                            <tbody>{ for known.rules.iter().map(|rule| row(rule, &known.hosts)) }</tbody>
+                        </table>
+                    </div>
+                }
+            }) }
+            { match ((*doing).clone(), known.data()) {
+                (Doing::Create, Some(data)) => html! { <CreateRule hosts={data.hosts.clone()} on_close={close} on_done={known.retry.clone()} /> },
+                (Doing::Delete(rule_id, sentence), _) => delete_rule(rule_id, &sentence, close, known.retry.clone()),
+                _ => Html::default(),
+            } }
+        </Administration>
+    }
+}
+
+/// Whom a rule is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    All,
+    Labels,
+    Hosts,
+}
+
+impl Whose {
+    const WORDS: [(Self, &str); 3] = [
+        (Self::All, "all hosts"),
+        (Self::Labels, "hosts with labels"),
+        (Self::Hosts, "these hosts"),
+    ];
+}
+
+/// A rule as it is edited.
+#[derive(Clone, Debug, PartialEq)]
+struct Draft {
+    is_expected: bool,
+    section: String,
+    key: String,
+    whose: Whose,
+    /// Labels, or names of hosts.
+    which: String,
+    from: String,
+    to: String,
+    reason: String,
+}
+
+impl Draft {
+    fn new() -> Self {
+        Self {
+            is_expected: false,
+            section: "packages".to_owned(),
+            key: String::new(),
+            whose: Whose::All,
+            which: String::new(),
+            from: String::new(),
+            to: String::new(),
+            reason: String::new(),
+        }
+    }
+
+    /// A rule as it would have been edited; its times stand elsewhere.
+    fn of(rule: &DriftRule, hosts: &[Host]) -> Self {
+        let name = |id: &Uuid| {
+            let host = hosts.iter().find(|host| host.host_id == *id);
+            host.map_or_else(
+                || "a host that is gone".to_owned(),
+                |host| host.name.clone(),
+            )
+        };
+        let (whose, which) = match &rule.selector {
+            Selector {
+                labels: Some(labels),
+                ..
+            } if !labels.is_empty() => (Whose::Labels, labels::to_text(&labels::sorted(labels))),
+            Selector {
+                host_ids: Some(ids),
+                ..
+            } => (
+                Whose::Hosts,
+                ids.iter().map(name).collect::<Vec<_>>().join(", "),
+            ),
+            _ => (Whose::All, String::new()),
+        };
+        Self {
+            is_expected: rule.kind == DriftRuleKind::Expected,
+            section: rule.section.clone(),
+            key: rule.key.clone(),
+            whose,
+            which,
+            ..Self::new()
+        }
+    }
+
+    /// What it says: "Ignore LC_* in environment on all hosts".
+    fn sentence(&self) -> String {
+        let or = |text: &str, otherwise: &str| {
+            let text = text.trim();
+            if text.is_empty() { otherwise } else { text }.to_owned()
+        };
+        let verb = if self.is_expected {
+            "Expect changes of"
+        } else {
+            "Ignore"
+        };
+        let whose = match self.whose {
+            Whose::All => "all hosts".to_owned(),
+            Whose::Labels => format!("hosts with {}", or(&self.which, "…")),
+            Whose::Hosts => or(&self.which, "…"),
+        };
+        format!(
+            "{verb} {} in {} on {whose}",
+            or(&self.key, "…"),
+            or(&self.section, "…")
+        )
+    }
+
+    /// The request, or which field cannot be part of one.
+    fn body(
+        &self,
+        hosts: &[Host],
+        zone: chrono::FixedOffset,
+    ) -> Result<types::CreateDriftRule, ApiError> {
+        let moment = |name: &str, text: &str| match text {
+            "" => Ok(None),
+            _ => range::from_field(text, zone)
+                .and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0))
+                .map(Some)
+                .ok_or_else(|| ApiError::field(name, "is not a date with a time")),
+        };
+        Ok(types::CreateDriftRule {
+            kind: if self.is_expected {
+                DriftRuleKind::Expected
+            } else {
+                DriftRuleKind::Ignore
+            },
+            section: ApiError::checked("section", self.section.trim())?,
+            key: ApiError::checked("key", self.key.trim())?,
+            reason: ApiError::checked("reason", self.reason.trim())?,
+            selector: Some(self.selector(hosts)?),
+            from: moment("from", &self.from)?,
+            to: moment("to", &self.to)?,
+        })
+    }
+
+    fn selector(&self, hosts: &[Host]) -> Result<Selector, ApiError> {
+        let wrong = |message: String| ApiError::field("selector", message);
+        let mut selector = Selector::default();
+        match self.whose {
+            Whose::All => {}
+            Whose::Labels => {
+                let mut labels = HashMap::new();
+                for (name, value) in labels::from_text(&self.which).map_err(wrong)? {
+                    labels.insert(name, ApiError::checked("selector", &value)?);
+                }
+                if labels.is_empty() {
+                    return Err(wrong("must not be empty".to_owned()));
+                }
+                selector.labels = Some(labels);
+            }
+            Whose::Hosts => {
+                let names = self.which.split(',').map(str::trim);
+                let find = |name: &str| {
+                    let host = hosts.iter().find(|host| host.name == name);
+                    host.map(|host| host.host_id)
+                        .ok_or_else(|| wrong(format!("no host is called “{name}”")))
+                };
+                selector.host_ids = Some(names.map(find).collect::<Result<_, _>>()?);
+            }
+        }
+        Ok(selector)
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct CreateRuleProps {
+    hosts: Shared<Vec<Host>>,
+    on_close: Callback<()>,
+    on_done: Callback<()>,
+}
+
+/// The fields, and above them what the rule says.
+#[component]
+fn CreateRule(props: &CreateRuleProps) -> Html {
+    let draft = use_state(Draft::new);
+    let submit = use_submit();
+    let zone = zone(use_now());
+    let take = |put: fn(&mut Draft, String)| {
+        let draft = draft.clone();
+        Callback::from(move |text| {
+            let mut next = (*draft).clone();
+            put(&mut next, text);
+            draft.set(next);
+        })
+    };
+    let on_submit = {
+        let (draft, submit, hosts) = (draft.clone(), submit.clone(), props.hosts.clone());
+        let (on_close, on_done) = (props.on_close.clone(), props.on_done.clone());
+        Callback::from(move |()| match draft.body(&hosts, zone) {
+            Err(error) => submit.refuse(error),
+            Ok(body) => {
+                let (on_close, on_done) = (on_close.clone(), on_done.clone());
+                submit.send(operations::create_drift_rule(&body), move |_| {
+                    on_done.emit(());
+                    on_close.emit(());
+                });
+            }
+        })
+    };
+    let words = |(value, words): (&'static str, &'static str)| (value.into(), words.into());
+    let kinds = [
+        ("ignore", "does not matter: ignore it"),
+        ("expected", "is planned: expect it"),
+    ];
+    let whose = Whose::WORDS.map(|(_, words)| (words.into(), words.into()));
+    let held = Whose::WORDS
+        .iter()
+        .find(|(whose, _)| *whose == draft.whose)
+        .map_or("", |(_, words)| *words);
+    let shown = ["section", "key", "reason", "selector", "from", "to"];
+    html! {
+        <Dialog title="New rule" on_close={props.on_close.clone()}>
+            <Form {on_submit} action="Create rule" busy={submit.is_busy()} error={submit.whole(&shown)} on_cancel={Some(props.on_close.clone())}>
+                <p class="note rule-draft" aria-live="polite">{ draft.sentence() }{ "." }</p>
+                <SelectField id="kind" label="What changes" value={if draft.is_expected { "expected" } else { "ignore" }} options={kinds.map(words).to_vec()} on_change={take(|draft, text| draft.is_expected = text == "expected")} />
+                <TextField id="section" label="Section" value={draft.section.clone()} on_input={take(|draft, text| draft.section = text)} error={submit.field("section")} help="packages, os, services, files, environment, or a pattern with * and ?." />
+                <TextField id="key" label="Item" value={draft.key.clone()} on_input={take(|draft, text| draft.key = text)} error={submit.field("key")} placeholder="dpkg/nginx*" help="The whole key, or a pattern with * and ?." autofocus={true} />
+                <SelectField id="whose" label="Where" value={held} options={whose.to_vec()} on_change={take(|draft, text| {
+                    draft.whose = Whose::WORDS.iter().find(|(_, words)| *words == text).map_or(Whose::All, |(whose, _)| *whose);
+                })} />
+                if draft.whose != Whose::All {
+                    <TextField id="which" label={if draft.whose == Whose::Labels { "Labels" } else { "Hosts" }} value={draft.which.clone()} on_input={take(|draft, text| draft.which = text)} error={submit.field("selector")}
+                        placeholder={if draft.whose == Whose::Labels { "role=web, env=prod" } else { "web-1, web-2" }} />
+                }
+                if draft.is_expected {
+                    <TextField id="from" label="From" kind="datetime-local" value={draft.from.clone()} on_input={take(|draft, text| draft.from = text)} error={submit.field("from")} help="Empty is from now on." />
+                    <TextField id="to" label="To" kind="datetime-local" value={draft.to.clone()} on_input={take(|draft, text| draft.to = text)} error={submit.field("to")} help="Empty is for ever." />
+                }
+                <TextField id="reason" label="Reason" value={draft.reason.clone()} on_input={take(|draft, text| draft.reason = text)} error={submit.field("reason")} placeholder="Planned upgrade, ticket 4711" />
+            </Form>
+        </Dialog>
+    }
+}
+
+/// Asks before the rule goes.
+fn delete_rule(
+    rule_id: Uuid,
+    sentence: &str,
+    on_close: Callback<()>,
+    on_done: Callback<()>,
+) -> Html {
+    let act = Callback::from(move |api: Api| api.ask(operations::delete_drift_rule(rule_id)));
+    html! {
+        <Ask title="Delete this rule?" action="Delete rule" {act} {on_close} {on_done}
+            warning={format!("“{sentence}” holds no longer: what it marked now counts as drift again. The history of changes keeps its marks.")} />
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft() -> Draft {
+        Draft {
+            key: "LC_*".to_owned(),
+            section: "environment".to_owned(),
+            reason: "set by whoever logs in".to_owned(),
+            ..Draft::new()
+        }
+    }
+
+    #[test]
+    fn a_rule_reads_as_a_sentence() {
+        assert_eq!(
+            draft().sentence(),
+            "Ignore LC_* in environment on all hosts"
+        );
+        let planned = Draft {
+            is_expected: true,
+            key: String::new(),
+            whose: Whose::Labels,
+            which: "role=web".to_owned(),
+            ..draft()
+        };
+        assert_eq!(
+            planned.sentence(),
+            "Expect changes of … in environment on hosts with role=web"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_beside_its_field() {
+        let zone = chrono::FixedOffset::east_opt(0).unwrap();
+        let check = |change: fn(&mut Draft), expect: Option<&str>| {
+            let mut draft = draft();
+            change(&mut draft);
+            let error = draft.body(&[], zone).err();
+            let field = error.map(|error| error.fields[0].name.clone());
+            assert_eq!(field.as_deref(), expect, "{draft:?}");
+        };
+        check(|_| {}, None);
+        check(|draft| draft.key = " ".to_owned(), Some("key"));
+        check(|draft| draft.reason.clear(), Some("reason"));
+        check(|draft| draft.to = "2026-11-23T09:00".to_owned(), None);
+        check(|draft| draft.to = "soon".to_owned(), Some("to"));
+        check(|draft| draft.whose = Whose::Labels, Some("selector"));
+        check(
+            |draft| {
+                draft.whose = Whose::Hosts;
+                draft.which = "nobody".to_owned();
+            },
+            Some("selector"),
+        );
+    }
+}
