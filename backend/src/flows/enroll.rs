@@ -188,7 +188,9 @@ pub async fn renew(app: &App, host_id: Uuid, used: Uuid) -> Result<Enrolled, Flo
                 .ok_or(FlowError::NotFound("host"))?;
             let mut host = (*host).clone();
             // Older ones are given up; a copy that renews the token it was copied with takes nothing from its original.
-            host.tokens.retain(|token| token.token_id >= used);
+            let is_used = |token: &HostToken| token.token_id == used;
+            let older = host.tokens.iter().position(is_used).unwrap_or_default();
+            host.tokens.drain(..older);
             add_token(&mut host, kept.clone());
             let actor = Actor {
                 kind: "host".to_owned(),
