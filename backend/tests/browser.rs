@@ -1,5 +1,4 @@
 //! The dashboard in a real browser, over a real backend with a real agent.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/browser.rs"]
 #[expect(dead_code, reason = "each test binary uses its part")]
@@ -9,9 +8,7 @@ mod demo;
 #[path = "support/process.rs"]
 mod process;
 
-use std::path::{Path, PathBuf};
-
-use browser::{Browser, ENTER, Theme};
+use browser::{Browser, Theme, axe, check_traffic, dashboard, log_in, log_out};
 use infra_watch_client::types;
 use process::{ADMIN, PASSWORD, Site, unix_now, until};
 
@@ -19,56 +16,6 @@ const VIEWER: &str = "vera";
 const CPU_CHART: &str = "[data-metric=cpu_usage_percent] canvas";
 const ADMINISTRATION: &str = "a[href='/administration/users']";
 const SYSTEM: &str = "/administration/system";
-
-/// A file below `dashboard/`.
-fn dashboard(file: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../dashboard")
-        .join(file);
-    assert!(
-        path.exists(),
-        "{} is not there: make dashboard",
-        path.display()
-    );
-    path
-}
-
-fn axe() -> String {
-    std::fs::read_to_string(dashboard("node_modules/axe-core/axe.min.js")).unwrap()
-}
-
-async fn log_in(browser: &Browser, username: &str) {
-    browser.type_into("#username", username).await;
-    browser
-        .type_into("#password", &format!("{PASSWORD}{ENTER}"))
-        .await;
-    browser.see("[data-action=user-menu]").await;
-}
-
-async fn log_out(browser: &Browser) {
-    browser.click("[data-action=user-menu]").await;
-    browser.click("[data-action=logout]").await;
-    browser.see("#password").await;
-}
-
-/// Every request went to the site itself, and the console shows nothing but the question whether a session goes on.
-async fn check_traffic(browser: &Browser, site: &Site) {
-    let is_foreign = |url: &String| url.starts_with("http") && !url.starts_with(&site.url("/"));
-    let foreign: Vec<_> = browser
-        .requests()
-        .await
-        .into_iter()
-        .filter(is_foreign)
-        .collect();
-    assert!(foreign.is_empty(), "requests to others: {foreign:?}");
-    let errors: Vec<_> = browser
-        .errors()
-        .await
-        .into_iter()
-        .filter(|error| !error.contains("/api/v1/auth/refresh"))
-        .collect();
-    assert!(errors.is_empty(), "errors in the console: {errors:?}");
-}
 
 #[tokio::test]
 async fn logs_in_sees_this_machine_and_its_charts_and_logs_out() {
@@ -122,7 +69,7 @@ async fn logs_in_sees_this_machine_and_its_charts_and_logs_out() {
     log_out(&browser).await;
     browser.open("/").await;
     browser.see("#password").await;
-    check_traffic(&browser, &site).await;
+    check_traffic(&browser, &site.url("/")).await;
 
     let viewer = types::CreateUser::builder()
         .username(VIEWER)
@@ -136,7 +83,7 @@ async fn logs_in_sees_this_machine_and_its_charts_and_logs_out() {
         0,
         "a viewer does not administer"
     );
-    check_traffic(&browser, &site).await;
+    check_traffic(&browser, &site.url("/")).await;
     browser.close().await;
 }
 
@@ -177,7 +124,7 @@ async fn an_admin_looks_after_the_backend() {
         .await;
     browser.see(&format!("{seal} .status-up")).await;
     log_out(&browser).await;
-    check_traffic(&browser, &site).await;
+    check_traffic(&browser, &site.url("/")).await;
 
     let viewer = types::CreateUser::builder()
         .username(VIEWER)
@@ -193,7 +140,7 @@ async fn an_admin_looks_after_the_backend() {
         browser.text(".empty-title").await,
         "There is no page at this address."
     );
-    check_traffic(&browser, &site).await;
+    check_traffic(&browser, &site.url("/")).await;
     browser.close().await;
 }
 
@@ -237,7 +184,7 @@ async fn nothing_serious_hinders_anyone_from_using_it() {
                 .extend(found.map(|violation| format!("{page}, {}: {violation}", theme.name())));
         }
     }
-    check_traffic(&browser, &site).await;
+    check_traffic(&browser, &site.url("/")).await;
     browser.close().await;
     assert!(violations.is_empty(), "{violations:#?}");
 }

@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use fantoccini::actions::{InputSource as _, MouseActions, PointerAction};
@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Process, free_address, until};
+use crate::process::{PASSWORD, Process, free_address, until};
 
 /// Time for the page to show what is waited for.
 const PATIENCE_SECONDS: u64 = 30;
@@ -354,4 +354,54 @@ impl Browser {
         let mut answer: Value = answer.json().await.unwrap();
         answer["value"].take()
     }
+}
+
+/// A file below `dashboard/`.
+pub fn dashboard(file: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../dashboard")
+        .join(file);
+    assert!(
+        path.exists(),
+        "{} is not there: make dashboard",
+        path.display()
+    );
+    path
+}
+
+pub fn axe() -> String {
+    std::fs::read_to_string(dashboard("node_modules/axe-core/axe.min.js")).unwrap()
+}
+
+pub async fn log_in(browser: &Browser, username: &str) {
+    browser.type_into("#username", username).await;
+    browser
+        .type_into("#password", &format!("{PASSWORD}{ENTER}"))
+        .await;
+    browser.see("[data-action=user-menu]").await;
+}
+
+pub async fn log_out(browser: &Browser) {
+    browser.click("[data-action=user-menu]").await;
+    browser.click("[data-action=logout]").await;
+    browser.see("#password").await;
+}
+
+/// Every request went to the site itself, and the console shows nothing but the question whether a session goes on.
+pub async fn check_traffic(browser: &Browser, site: &str) {
+    let is_foreign = |url: &String| url.starts_with("http") && !url.starts_with(site);
+    let foreign: Vec<_> = browser
+        .requests()
+        .await
+        .into_iter()
+        .filter(is_foreign)
+        .collect();
+    assert!(foreign.is_empty(), "requests to others: {foreign:?}");
+    let errors: Vec<_> = browser
+        .errors()
+        .await
+        .into_iter()
+        .filter(|error| !error.contains("/api/v1/auth/refresh"))
+        .collect();
+    assert!(errors.is_empty(), "errors in the console: {errors:?}");
 }
