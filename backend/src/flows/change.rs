@@ -96,12 +96,31 @@ pub struct ChangePage<C> {
     pub items: Vec<HostChangeSet>,
     /// Where to go on; `None` at the end.
     pub next: Option<C>,
+    /// Items of all its change sets.
+    item_count: usize,
 }
 
 impl<C> ChangePage<C> {
+    fn new() -> Self {
+        Self {
+            items: Vec::new(),
+            next: None,
+            item_count: 0,
+        }
+    }
+
     fn is_full(&self, limit: usize) -> bool {
-        let items = self.items.iter().map(|item| item.change_set.items.len());
-        self.items.len() == limit || items.sum::<usize>() >= ITEMS_OF_PAGE
+        self.items.len() == limit || self.item_count >= ITEMS_OF_PAGE
+    }
+
+    /// Takes a change set, marked by the rules of now as well.
+    fn push(&mut self, rules: &[Arc<DriftRule>], host: &Arc<Host>, mut change_set: ChangeSet) {
+        mark_again(rules, host, &mut change_set);
+        self.item_count += change_set.items.len();
+        self.items.push(HostChangeSet {
+            host: Arc::clone(host),
+            change_set,
+        });
     }
 }
 
@@ -152,10 +171,7 @@ pub async fn of_host(
     let kv = app.store.kv.as_ref();
     let rules = app.store.state.drift_rules.all();
     let mut before = before.unwrap_or(Uuid::max()).min(filter.end());
-    let mut page = ChangePage {
-        items: Vec::new(),
-        next: None,
-    };
+    let mut page = ChangePage::new();
     let mut looked_at = 0;
     loop {
         let mut some = snapshot::page(kv, host.number, Some(before), READ_ENTRIES).await?;
@@ -169,17 +185,13 @@ pub async fn of_host(
         let changed = some.iter().filter(|snapshot| snapshot.has_changes);
         let ids = changed.map(|snapshot| snapshot.snapshot_id);
         let kept = snapshot::changes_of(kv, host.number, ids).await?;
-        for change_set in read(kept, filter, Arc::new(HashSet::from([host.number]))).await? {
-            let mut change_set = change_set.2;
+        let this_host = Arc::new(HashSet::from([host.number]));
+        for (_, _, change_set) in read(kept, filter, this_host).await? {
             if page.is_full(limit) {
                 page.next = page.items.last().map(|last| last.change_set.change_set_id);
                 return Ok(page);
             }
-            mark_again(&rules, host, &mut change_set);
-            page.items.push(HostChangeSet {
-                host: Arc::clone(host),
-                change_set,
-            });
+            page.push(&rules, host, change_set);
         }
         if is_last {
             return Ok(page);
@@ -210,10 +222,7 @@ pub async fn of_fleet(
     let rules = app.store.state.drift_rules.all();
     let end = filter.end().as_bytes().to_vec();
     let mut before = before.map_or(end.clone(), |before| before.min(end));
-    let mut page = ChangePage {
-        items: Vec::new(),
-        next: None,
-    };
+    let mut page = ChangePage::new();
     let (mut looked_at, mut last_taken) = (0, None);
     loop {
         let kv = app.store.kv.as_ref();
@@ -222,7 +231,7 @@ pub async fn of_fleet(
         let is_last = some.len() < READ_ENTRIES;
         looked_at += some.len();
         before = some.last().map_or(before, |last| last.key.clone());
-        for (key, number, mut change_set) in read(some, filter, numbers.clone()).await? {
+        for (key, number, change_set) in read(some, filter, numbers.clone()).await? {
             let Some(host) = by_number.get(&number) else {
                 continue;
             };
@@ -230,12 +239,8 @@ pub async fn of_fleet(
                 page.next = last_taken;
                 return Ok(page);
             }
-            mark_again(&rules, host, &mut change_set);
             last_taken = Some(key);
-            page.items.push(HostChangeSet {
-                host: Arc::clone(host),
-                change_set,
-            });
+            page.push(&rules, host, change_set);
         }
         if is_last {
             return Ok(page);
@@ -274,7 +279,7 @@ pub async fn groups(
     let mut groups: BTreeMap<GroupKey, (Change, Vec<Taken>)> = BTreeMap::new();
     let (mut before, mut gathered) = (None, 0);
     loop {
-        let page = of_fleet(app, hosts, filter, before, READ_ENTRIES).await?;
+        let page = of_fleet(app, hosts, filter, before, usize::MAX).await?;
         for HostChangeSet { host, change_set } in page.items {
             gathered += change_set.items.len();
             for change in change_set.items {

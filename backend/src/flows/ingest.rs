@@ -179,60 +179,30 @@ async fn append(
 async fn keep_facts_and_snapshot(
     app: &App,
     host_id: Uuid,
-    report: Report,
+    mut report: Report,
 ) -> Result<SnapshotOutcome, FlowError> {
-    let Report {
-        snapshot,
-        snapshot_hash,
-        ..
-    } = &report;
     let now = app.clock.now();
-    let known = |host: &Host| -> SnapshotOutcome {
-        match (snapshot_hash, snapshot) {
-            (None, _) => SnapshotOutcome::None,
-            (Some(hash), None) if is_known(host, hash) && !has_old_failures(host, now) => {
-                SnapshotOutcome::Unchanged
-            }
-            (Some(hash), Some(snapshot)) if is_known(host, hash) && fails_alike(host, snapshot) => {
-                SnapshotOutcome::Unchanged
-            }
-            (Some(_), Some(snapshot)) if is_late(host, snapshot, report.sent_at) => {
-                SnapshotOutcome::Unchanged
-            }
-            (Some(_), Some(_)) => SnapshotOutcome::Stored,
-            (Some(_), None) => SnapshotOutcome::Wanted,
-        }
-    };
     let host = find(app, host_id)?;
-    if known(&host) != SnapshotOutcome::Stored {
-        let outcome = known(&host);
+    let outcome = judge(&host, &report, now);
+    if outcome != SnapshotOutcome::Stored {
         keep_facts(app, &host, report).await?;
         return Ok(outcome);
     }
     // Each holds a whole configuration: those that find no place come again.
     let _place = app.snapshots.try_acquire().map_err(|_| FlowError::Busy)?;
-    let allowed = app
-        .snapshot_limiter
-        .lock()
-        .take(host.number, app.clock.now());
+    let allowed = app.snapshot_limiter.lock().take(host.number, now);
     allowed.map_err(|retry_after_seconds| FlowError::TooMany {
         retry_after_seconds,
     })?;
     let _alone = app.store.alone_with(host.number).await;
     // Another report may have brought the same one meanwhile.
     let host = find(app, host_id)?;
-    let outcome = known(&host);
-    let Report {
-        snapshot,
-        snapshot_hash,
-        ..
-    } = &report;
-    let (Some(snapshot), Some(hash), SnapshotOutcome::Stored) = (snapshot, snapshot_hash, outcome)
-    else {
+    let outcome = judge(&host, &report, now);
+    let new = report.snapshot.take().zip(report.snapshot_hash.clone());
+    let Some((mut snapshot, hash)) = new.filter(|_| outcome == SnapshotOutcome::Stored) else {
         keep_facts(app, &host, report).await?;
         return Ok(outcome);
     };
-    let mut snapshot = snapshot.clone();
     let removed = secrecy::remove_secrets(&mut snapshot.sections);
     if removed > 0 {
         app.metrics
@@ -243,7 +213,7 @@ async fn keep_facts_and_snapshot(
             "the agent sent values that may be secrets; they were removed"
         );
     }
-    let taken = configuration::take(app, &host, snapshot, hash.clone()).await?;
+    let taken = configuration::take(app, &host, snapshot, hash).await?;
     let (sections, summary) = (taken.sections().clone(), taken.summary().map(str::to_owned));
     app.store
         .state
@@ -268,6 +238,24 @@ async fn keep_facts_and_snapshot(
         app.store.inventory.remove(host_id);
     }
     Ok(SnapshotOutcome::Stored)
+}
+
+/// What becomes of a report's snapshot.
+fn judge(host: &Host, report: &Report, now: DateTime<Utc>) -> SnapshotOutcome {
+    match (&report.snapshot_hash, &report.snapshot) {
+        (None, _) => SnapshotOutcome::None,
+        (Some(hash), None) if is_known(host, hash) && !has_old_failures(host, now) => {
+            SnapshotOutcome::Unchanged
+        }
+        (Some(hash), Some(snapshot)) if is_known(host, hash) && fails_alike(host, snapshot) => {
+            SnapshotOutcome::Unchanged
+        }
+        (Some(_), Some(snapshot)) if is_late(host, snapshot, report.sent_at) => {
+            SnapshotOutcome::Unchanged
+        }
+        (Some(_), Some(_)) => SnapshotOutcome::Stored,
+        (Some(_), None) => SnapshotOutcome::Wanted,
+    }
 }
 
 fn find(app: &App, host_id: Uuid) -> Result<std::sync::Arc<Host>, FlowError> {
