@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::FlowError;
+use super::{FlowError, change_host};
 use crate::app::App;
 use crate::domain::baseline::{self, Baseline, BaselineReference, DriftItem, HostDrift};
 use crate::domain::change::{self, Change, ChangeSet};
@@ -417,8 +417,7 @@ pub async fn approve(
     app.store
         .state
         .change(|change| {
-            let host = change.state.hosts.get(host_id);
-            let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
+            let mut host = change_host(change, host_id)?;
             super::note(
                 change,
                 now,

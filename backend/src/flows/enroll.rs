@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::token::Kind;
-use super::{Caller, FlowError, identity, note, sha256_hex};
+use super::{Caller, FlowError, change_host, identity, note, sha256_hex};
 use crate::app::App;
 use crate::domain::credential::{EnrollmentKey, HostToken};
 use crate::domain::host::{DEFAULT_INTERVAL_SECONDS, DEFAULT_SNAPSHOT_INTERVAL_SECONDS, Host};
@@ -181,12 +181,7 @@ pub async fn renew(app: &App, host_id: Uuid, used: Uuid) -> Result<Enrolled, Flo
     app.store
         .state
         .change(|change| {
-            let host = change
-                .state
-                .hosts
-                .get(host_id)
-                .ok_or(FlowError::NotFound("host"))?;
-            let mut host = (*host).clone();
+            let mut host = change_host(change, host_id)?;
             // Older ones are given up; a copy that renews the token it was copied with takes nothing from its original.
             let is_used = |token: &HostToken| token.token_id == used;
             let older = host.tokens.iter().position(is_used).unwrap_or_default();
@@ -223,12 +218,7 @@ pub async fn reissue(app: &App, caller: &Caller, host_id: Uuid) -> Result<Enroll
     app.store
         .state
         .change(|change| {
-            let host = change
-                .state
-                .hosts
-                .get(host_id)
-                .ok_or(FlowError::NotFound("host"))?;
-            let mut host = (*host).clone();
+            let mut host = change_host(change, host_id)?;
             host.tokens = vec![kept.clone()];
             note(
                 change,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Caller, FlowError, note};
+use super::{Caller, FlowError, change_host, note};
 use crate::app::App;
 use crate::domain::host::Host;
 
@@ -24,12 +24,7 @@ pub async fn update(
     app.store
         .state
         .change(|change| {
-            let mut host = (*change
-                .state
-                .hosts
-                .get(host_id)
-                .ok_or(FlowError::NotFound("host"))?)
-            .clone();
+            let mut host = change_host(change, host_id)?;
             if let Some(name) = name {
                 host.given_name = Some(name).filter(|name| !name.is_empty());
             }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{Caller, FlowError, note};
+use super::{Caller, FlowError, change_host, note};
 use crate::app::App;
 use crate::domain::host::{Host, Status, status};
 use crate::domain::id;
@@ -50,8 +50,7 @@ async fn welcome(app: &App, host_id: Uuid, machine: &Machine) -> Result<(), Flow
     app.store
         .state
         .change(|change| {
-            let host = change.state.hosts.get(host_id);
-            let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
+            let mut host = change_host(change, host_id)?;
             host.set_aside.retain(|known| !is_same(known));
             change.put(host);
             Ok(())
@@ -95,8 +94,7 @@ async fn set_aside(
     app.store
         .state
         .change(|change| {
-            let host = change.state.hosts.get(host_id);
-            let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
+            let mut host = change_host(change, host_id)?;
             let is_same = |known: &&mut SetAside| {
                 known.machine.is_same(&machine.machine_id, &machine.boot_id)
             };
@@ -200,8 +198,7 @@ async fn decide(
     app.store
         .state
         .change(|change| {
-            let host = change.state.hosts.get(host_id);
-            let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
+            let mut host = change_host(change, host_id)?;
             let place = host
                 .set_aside
                 .iter()

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{FlowError, configuration, identity};
+use super::{FlowError, change_host, configuration, identity};
 use crate::app::App;
 use crate::domain::host::Host;
 use crate::domain::report::{Facts, Point, Rejected, Report, merge_seconds, split_by_time};
@@ -218,8 +218,7 @@ async fn keep_facts_and_snapshot(
     app.store
         .state
         .change(|change| {
-            let host = change.state.hosts.get(host_id);
-            let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
+            let mut host = change_host(change, host_id)?;
             taken.put(change, &mut host);
             take_facts(&mut host, report);
             change.put(host);
@@ -316,8 +315,7 @@ async fn keep_facts(app: &App, host: &Host, report: Report) -> Result<(), FlowEr
     app.store
         .state
         .change(|change| {
-            let host = change.state.hosts.get(host_id);
-            let mut host = (*host.ok_or(FlowError::NotFound("host"))?).clone();
+            let mut host = change_host(change, host_id)?;
             if let Some(known) = host.snapshot.as_mut().filter(|_| must_confirm) {
                 known.confirmed_at = now;
             }

@@ -25,6 +25,7 @@ use chrono::{DateTime, Utc};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::domain::host::Host;
 use crate::domain::role::Role;
 use crate::domain::user::User;
 use crate::domain::{id, snapshot::hex};
@@ -123,6 +124,12 @@ impl Caller {
             address: Some(self.address.to_string()),
         }
     }
+}
+
+/// A host's record as it stands, to be put back otherwise.
+fn change_host(change: &Change<'_>, host_id: Uuid) -> Result<Host, FlowError> {
+    let host = change.state.hosts.get(host_id);
+    Ok((*host.ok_or(FlowError::NotFound("host"))?).clone())
 }
 
 /// Adds to a change what it is, for the audit log.
