@@ -1,5 +1,6 @@
 //! Plain data and decisions: values in, values out. No input or output, no clock, no other room.
 
+pub mod alert;
 pub mod baseline;
 pub mod change;
 pub mod compare;
@@ -9,6 +10,7 @@ pub mod host;
 pub mod id;
 pub mod identity;
 pub mod metric;
+pub mod notification;
 pub mod report;
 pub mod role;
 pub mod secrecy;
