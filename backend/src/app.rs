@@ -12,9 +12,11 @@ use crate::clock::Clock;
 use crate::domain::session::LoginLimiter;
 use crate::domain::snapshot::SnapshotLimiter;
 use crate::domain::tier::Retention;
+use crate::flows::evaluate::AlertBoard;
 use crate::flows::job::JobBoard;
 use crate::flows::password::Passwords;
 use crate::flows::token::Tokens;
+use crate::notify::Notifiers;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -78,6 +80,10 @@ pub struct App {
     pub retention: Keep,
     /// How the jobs run.
     pub jobs: JobBoard,
+    /// What the evaluation of alerts found.
+    pub alerts: AlertBoard,
+    /// Tells people.
+    pub notifiers: Notifiers,
     /// Cancelled when the backend begins to stop.
     pub stopping: CancellationToken,
 }
@@ -109,6 +115,8 @@ impl App {
             jobs_alive_at: AtomicI64::new(0),
             retention: Keep::default(),
             jobs: JobBoard::default(),
+            alerts: AlertBoard::default(),
+            notifiers: Notifiers::default(),
             stopping: CancellationToken::new(),
         }
     }

@@ -18,6 +18,7 @@ pub mod config;
 pub mod domain;
 pub mod flows;
 pub mod http;
+pub mod notify;
 pub mod scheduler;
 pub mod store;
 pub mod telemetry;

@@ -71,6 +71,16 @@ pub struct Metrics {
     pub disk_bytes: GaugeVec,
     /// What is watched, by `hosts` and `series`.
     pub watched: GaugeVec,
+    /// Alerts, by state (`pending`, `firing`).
+    pub alerts: GaugeVec,
+    /// What happened to alerts, by transition (`firing`, `resolved`).
+    pub alert_transitions: IntCounterVec,
+    /// The evaluation of alerts: `watches`, `watch_bytes`, `seconds` of the last one, `lag_seconds` since it.
+    pub alert_evaluation: GaugeVec,
+    /// Attempts to deliver a message, by kind of channel and outcome (`delivered`, `failed`, `given_up`).
+    pub deliveries: IntCounterVec,
+    /// Notifications: how many are `waiting`, and the `age_seconds` of the oldest.
+    pub notifications: GaugeVec,
     /// Runs of jobs, by job and outcome (`succeeded`, `failed`).
     pub job_runs: IntCounterVec,
     /// When the last run of a job began, Unix seconds.
@@ -163,6 +173,36 @@ impl Metrics {
                 "Hosts and series.",
                 &["kind"],
             ),
+            alerts: gauges(
+                &registry,
+                "infra_watch_alerts",
+                "Alerts by state.",
+                &["state"],
+            ),
+            alert_transitions: counters(
+                &registry,
+                "infra_watch_alert_transitions_total",
+                "Alerts that began to fire, and that were over.",
+                &["transition"],
+            ),
+            alert_evaluation: gauges(
+                &registry,
+                "infra_watch_alert_evaluation",
+                "Watches with their bytes of memory, seconds that the last evaluation took, and seconds since.",
+                &["figure"],
+            ),
+            deliveries: counters(
+                &registry,
+                "infra_watch_deliveries_total",
+                "Attempts to deliver a message, by kind of channel and outcome.",
+                &["kind", "outcome"],
+            ),
+            notifications: gauges(
+                &registry,
+                "infra_watch_notifications",
+                "Notifications that wait to be delivered, and the age of the oldest in seconds.",
+                &["figure"],
+            ),
             job_runs: counters(
                 &registry,
                 "infra_watch_job_runs_total",
@@ -183,6 +223,13 @@ impl Metrics {
             ),
             registry,
         }
+    }
+
+    /// Attempts to deliver a message that failed.
+    pub fn failed_deliveries(&self) -> u64 {
+        let kinds = ["webhook", "email"];
+        let failed = kinds.map(|kind| self.deliveries.with_label_values(&[kind, "failed"]).get());
+        failed.iter().sum()
     }
 
     /// The page of figures, in Prometheus' text form.

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::alert::rule::Severity;
 use super::baseline::BaselineReference;
 use super::credential::HostToken;
 use super::identity::SetAside;
@@ -139,14 +140,15 @@ pub fn stale_sections(
         .collect()
 }
 
-/// The colour for a status, and whether something else needs a look: a stale snapshot, a machine that is set aside.
-pub fn health(status: Status, needs_look: bool) -> Health {
-    match status {
-        Status::Pending => Health::Grey,
-        Status::Down => Health::Red,
-        Status::Late => Health::Yellow,
-        Status::Up if needs_look => Health::Yellow,
-        Status::Up => Health::Green,
+/// The colour for a status, the worst alert that fires, and whether something else needs a look: a stale snapshot, a
+/// machine that is set aside.
+pub fn health(status: Status, worst: Option<Severity>, needs_look: bool) -> Health {
+    match (status, worst) {
+        (Status::Down, _) | (_, Some(Severity::Critical)) => Health::Red,
+        (Status::Pending, None) => Health::Grey,
+        (Status::Late, _) | (_, Some(Severity::Warning)) => Health::Yellow,
+        (Status::Up, None) if needs_look => Health::Yellow,
+        (Status::Up, None) => Health::Green,
     }
 }
 
@@ -203,12 +205,20 @@ pub mod tests {
 
     #[test]
     fn colours() {
-        let check = |status, stale, expect| assert_eq!(health(status, stale), expect);
-        check(Status::Up, false, Health::Green);
-        check(Status::Up, true, Health::Yellow);
-        check(Status::Late, false, Health::Yellow);
-        check(Status::Down, false, Health::Red);
-        check(Status::Pending, false, Health::Grey);
+        let check = |status, worst, stale, expect| {
+            assert_eq!(health(status, worst, stale), expect);
+        };
+        let (warning, critical) = (Some(Severity::Warning), Some(Severity::Critical));
+        check(Status::Up, None, false, Health::Green);
+        check(Status::Up, None, true, Health::Yellow);
+        check(Status::Up, warning, false, Health::Yellow);
+        check(Status::Up, critical, true, Health::Red);
+        check(Status::Late, None, false, Health::Yellow);
+        check(Status::Late, critical, false, Health::Red);
+        check(Status::Down, None, false, Health::Red);
+        check(Status::Down, warning, false, Health::Red);
+        check(Status::Pending, None, false, Health::Grey);
+        check(Status::Pending, warning, false, Health::Yellow);
         assert!(!is_snapshot_stale(3600, None, at(0), at(1_000_000)));
         assert!(!is_snapshot_stale(3600, Some(at(0)), at(0), at(7800)));
         assert!(is_snapshot_stale(3600, Some(at(0)), at(0), at(7801)));

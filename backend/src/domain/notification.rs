@@ -219,3 +219,42 @@ pub enum Content {
     /// The backend is alive.
     Heartbeat,
 }
+
+/// What became of a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeState {
+    /// It waits for others to go with, or for the next attempt.
+    Waiting,
+    /// It was delivered.
+    Delivered,
+    /// It was counted in a message that named others.
+    HeldBack,
+    /// It was given up.
+    Failed,
+}
+
+/// A notice as the log has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notified {
+    /// Identifier of the notice.
+    pub notice_id: Uuid,
+    /// The alert.
+    pub alert_id: Uuid,
+    /// The channel.
+    pub channel_id: Uuid,
+    /// The channel's name at the time.
+    pub channel_name: String,
+    /// What it said.
+    pub transition: Transition,
+    /// What became of it.
+    pub state: NoticeState,
+    /// When it came up.
+    pub created_at: DateTime<Utc>,
+    /// When it was delivered or given up.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
-use super::{Caller, FlowError, maintain, note};
+use super::{Caller, FlowError, describe, maintain, note};
 use crate::app::App;
 
 /// A job.
@@ -196,16 +196,4 @@ async fn run(app: &App, job: Job, hurry: bool) -> Result<usize, FlowError> {
         },
     });
     outcome
-}
-
-/// An error with its causes, in one line.
-fn describe(error: &FlowError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

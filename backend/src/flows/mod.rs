@@ -1,11 +1,15 @@
 //! The verbs: one path each from a checked request to what is kept, and nothing about HTTP.
 
+pub mod alert;
+pub mod alert_rule;
 pub mod change;
+pub mod channel;
 pub mod compare;
 pub mod configuration;
 pub mod credential;
 pub mod drift;
 pub mod enroll;
+pub mod evaluate;
 pub mod host;
 pub mod identity;
 pub mod ingest;
@@ -13,7 +17,9 @@ pub mod job;
 pub mod login;
 pub mod maintain;
 pub mod password;
+pub mod preview;
 pub mod query;
+pub mod silence;
 pub mod system;
 pub mod token;
 pub mod user;
@@ -70,6 +76,9 @@ pub enum FlowError {
     /// A query would take too long.
     #[error("the query took longer than {0} s")]
     QueryTimeout(u64),
+    /// A message did not arrive.
+    #[error("the message was not delivered: {0}")]
+    Undelivered(String),
     /// Nothing was kept.
     #[error("keeping")]
     Store(#[from] KvError),
@@ -150,6 +159,18 @@ fn note(
         object_name: object_name.to_owned(),
     };
     audit::append(change, &entry);
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 /// SHA-256 in hexadecimal: how keys are kept. They are random and long, so no slow hash is needed.

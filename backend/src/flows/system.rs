@@ -1,5 +1,8 @@
 //! How the backend itself is doing: what is kept, how much room is left, and how its jobs run.
 
+use chrono::{DateTime, Utc};
+
+use super::evaluate::Figures;
 use super::job::{Job, JobState};
 use crate::app::App;
 use crate::domain::tier::{Tier, days_until_full};
@@ -19,8 +22,43 @@ pub struct System {
     pub disk: Option<DiskSpace>,
     /// When the disk is full at the present pace; none when it will not be, or too little is known.
     pub days_until_full: Option<f64>,
+    /// How alerts are evaluated and told.
+    pub alerts: AlertsLook,
     /// Every job.
     pub jobs: Vec<(Job, JobState)>,
+}
+
+/// How alerts are evaluated and told.
+#[derive(Clone, Copy, Debug)]
+pub struct AlertsLook {
+    /// Alerts that fire.
+    pub firing: usize,
+    /// Alerts that are pending.
+    pub pending: usize,
+    /// How the evaluation does.
+    pub figures: Figures,
+    /// Notices that wait to be delivered.
+    pub waiting: usize,
+    /// When the oldest of them came up.
+    pub oldest_waiting_at: Option<DateTime<Utc>>,
+}
+
+/// Looks at alerts and what waits to be told of them.
+pub fn look_at_alerts(app: &App) -> AlertsLook {
+    let state = &app.store.state;
+    let (notices, messages) = (state.notices.all(), state.messages.all());
+    let waiting = notices
+        .iter()
+        .map(AsRef::as_ref)
+        .chain(messages.iter().flat_map(|message| &message.notices));
+    let times: Vec<_> = waiting.map(|notice| notice.created_at).collect();
+    AlertsLook {
+        firing: state.active_alerts.len(),
+        pending: app.alerts.view().pending.len(),
+        figures: app.alerts.figures(),
+        waiting: times.len(),
+        oldest_waiting_at: times.into_iter().min(),
+    }
 }
 
 /// Looks at everything; quick, since it is all counted as it happens.
@@ -44,6 +82,7 @@ pub fn look(app: &App) -> System {
             let grows_by = stays.saturating_sub(stored);
             days_until_full(disk.free_bytes, days.iter().sum(), grows_by)
         }),
+        alerts: look_at_alerts(app),
         jobs: Job::ALL
             .into_iter()
             .map(|job| (job, app.jobs.state(job)))

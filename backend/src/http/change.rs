@@ -196,7 +196,14 @@ fn filter(
 }
 
 fn shape(item: HostChangeSet) -> ChangeSet {
-    let HostChangeSet { host, change_set } = item;
+    shape_change_set(&item.host, item.change_set)
+}
+
+/// A change set of a host.
+pub fn shape_change_set(
+    host: &domain::host::Host,
+    change_set: domain::change::ChangeSet,
+) -> ChangeSet {
     ChangeSet {
         change_set_id: change_set.change_set_id,
         host_id: host.host_id,

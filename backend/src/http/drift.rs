@@ -310,7 +310,8 @@ impl DriftApi {
     }
 }
 
-fn selector_into_domain(selector: Option<wire::drift::Selector>) -> Result<Selector, ApiError> {
+/// Which hosts, in the words of the domain.
+pub fn selector_into_domain(selector: Option<wire::drift::Selector>) -> Result<Selector, ApiError> {
     selector
         .unwrap_or_default()
         .into_domain()

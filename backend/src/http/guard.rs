@@ -46,13 +46,7 @@ pub struct Viewer(pub Caller);
     bearer_format = "JWT",
     checker = "operator"
 )]
-pub struct Operator(
-    #[expect(
-        dead_code,
-        reason = "operators read: that it was checked is all that counts"
-    )]
-    pub Caller,
-);
+pub struct Operator(pub Caller);
 
 /// A person or script with the role admin.
 #[derive(SecurityScheme)]

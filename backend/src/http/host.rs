@@ -1,5 +1,6 @@
 //! Hosts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -16,6 +17,7 @@ use super::problem::ApiError;
 use super::report::host_token;
 use crate::app::App;
 use crate::domain;
+use crate::domain::alert::rule::Severity;
 use crate::domain::role::Role;
 use crate::flows::{enroll, host, identity};
 use crate::store::head::HostHead;
@@ -66,11 +68,12 @@ impl HostApi {
             hosts.retain(|host| sort_key(host) > after);
         }
         let limit = page_limit(limit.0);
+        let firing = Firing::now(&app);
         Ok(Reply(Page::cut(
             hosts,
             limit,
             |host| sort_key(host),
-            |host| shape(&app, &host, now, role),
+            |host| shape(&app, &host, &firing, now, role),
         )))
     }
 
@@ -87,6 +90,7 @@ impl HostApi {
         Ok(Reply(shape(
             &app,
             &*find(&app, host_id.0)?,
+            &Firing::now(&app),
             app.clock.now(),
             caller.0.principal.role,
         )))
@@ -116,7 +120,9 @@ impl HostApi {
             labels.map(plain_labels),
         )
         .await?;
-        Ok(Reply(shape(&app, &host, app.clock.now(), Role::Admin)))
+        let firing = Firing::now(&app);
+        let now = app.clock.now();
+        Ok(Reply(shape(&app, &host, &firing, now, Role::Admin)))
     }
 
     /// Remove a host with everything that is kept of it, and revoke its token.
@@ -250,7 +256,34 @@ fn status_of(app: &App, host: &domain::host::Host, now: DateTime<Utc>) -> domain
     domain::host::status(host.interval_seconds, last_seen, app.listening_since, now)
 }
 
-fn shape(app: &App, host: &domain::host::Host, now: DateTime<Utc>, role: Role) -> Host {
+/// How many alerts fire at each host, and how bad the worst is.
+struct Firing(HashMap<Uuid, (u32, Severity)>);
+
+impl Firing {
+    fn now(app: &App) -> Self {
+        let mut firing: HashMap<Uuid, (u32, Severity)> = HashMap::new();
+        for alert in app.store.state.active_alerts.all() {
+            let (count, worst) = firing.entry(alert.host_id).or_insert((0, alert.severity));
+            *count += 1;
+            *worst = alert.severity.max(*worst);
+        }
+        Self(firing)
+    }
+
+    fn at(&self, host_id: Uuid) -> (u32, Option<Severity>) {
+        let found = self.0.get(&host_id).copied();
+        found.map_or((0, None), |(count, worst)| (count, Some(worst)))
+    }
+}
+
+fn shape(
+    app: &App,
+    host: &domain::host::Host,
+    firing: &Firing,
+    now: DateTime<Utc>,
+    role: Role,
+) -> Host {
+    let (firing_alerts, worst) = firing.at(host.host_id);
     // A viewer sees that a host needs a look, and not why.
     let sees_configuration = role >= Role::Operator;
     app.store.series.with_head(host.number, |head| {
@@ -281,14 +314,14 @@ fn shape(app: &App, host: &domain::host::Host, now: DateTime<Utc>, role: Role) -
             os: host.facts.os.clone(),
             addresses: host.facts.addresses.clone(),
             status: status.into(),
-            health: domain::host::health(status, needs_look).into(),
+            health: domain::host::health(status, worst, needs_look).into(),
             last_seen_at: last_seen_at.into(),
             snapshot_at: snapshot_at.into(),
             uptime_seconds: latest("uptime_seconds"),
             cpu_usage_percent: latest("cpu_usage_percent"),
             memory_usage_percent: latest("memory_usage_percent"),
             disk_usage_percent: latest("disk_usage_percent"),
-            firing_alerts: 0,
+            firing_alerts,
             hostname: host.facts.hostname.clone(),
             kernel: host.facts.kernel.clone(),
             architecture: host.facts.architecture.clone(),

@@ -1,5 +1,6 @@
 //! HTTP: the whole service on one page. Handlers parse, call one flow or read, and shape the answer.
 
+mod alert;
 mod assets;
 mod audit;
 mod body;
@@ -14,6 +15,7 @@ mod host;
 mod hygiene;
 mod inventory;
 mod metric;
+mod notification;
 mod paging;
 mod probe;
 mod problem;
@@ -62,6 +64,8 @@ enum Tags {
     Metrics,
     /// Snapshots, changes, drift and inventory.
     Configuration,
+    /// Alert rules, alerts, silences and channels.
+    Alerts,
     /// What admins look at.
     Administration,
 }
@@ -77,6 +81,8 @@ type Api = (
     change::ChangeApi,
     drift::DriftApi,
     inventory::InventoryApi,
+    alert::AlertApi,
+    notification::NotificationApi,
     audit::AuditApi,
     system::SystemApi,
 );
@@ -93,6 +99,8 @@ fn api() -> OpenApiService<Api, ()> {
         change::ChangeApi,
         drift::DriftApi,
         inventory::InventoryApi,
+        alert::AlertApi,
+        notification::NotificationApi,
         audit::AuditApi,
         system::SystemApi,
     );

@@ -91,6 +91,23 @@ fn set_gauges(app: &App) {
         set(&figures.disk_bytes, &["free"], disk.free_bytes as f64);
         set(&figures.disk_bytes, &["total"], disk.total_bytes as f64);
     }
+    let alerts = look.alerts;
+    set(&figures.alerts, &["firing"], alerts.firing as f64);
+    set(&figures.alerts, &["pending"], alerts.pending as f64);
+    let now = app.clock.now();
+    let evaluation = |figure, value| set(&figures.alert_evaluation, &[figure], value);
+    evaluation("watches", alerts.figures.watches as f64);
+    evaluation("watch_bytes", alerts.figures.watch_bytes as f64);
+    evaluation("seconds", alerts.figures.seconds);
+    if alerts.figures.at > 0 {
+        let lag_seconds = now.timestamp() - alerts.figures.at;
+        evaluation("lag_seconds", lag_seconds as f64);
+    }
+    let age = alerts
+        .oldest_waiting_at
+        .map_or(0.0, |at| (now - at).as_seconds_f64());
+    set(&figures.notifications, &["waiting"], alerts.waiting as f64);
+    set(&figures.notifications, &["age_seconds"], age);
     set(&figures.watched, &["hosts"], look.hosts as f64);
     set(&figures.watched, &["series"], look.head.series as f64);
     for (job, state) in look.jobs {

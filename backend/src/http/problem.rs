@@ -100,6 +100,9 @@ pub enum ApiError {
     /// A mistake of ours.
     #[oai(status = 500, content_type = "application/problem+json")]
     Internal(Json<Problem>),
+    /// Somebody else could not be reached, or refused.
+    #[oai(status = 502, content_type = "application/problem+json")]
+    BadGateway(Json<Problem>),
     /// Not at the moment.
     #[oai(status = 503, content_type = "application/problem+json")]
     Unavailable(Json<Problem>, #[oai(header = "Retry-After")] u64),
@@ -120,6 +123,7 @@ impl ApiError {
         | Self::Invalid(problem)
         | Self::TooMany(problem, _)
         | Self::Internal(problem)
+        | Self::BadGateway(problem)
         | Self::Unavailable(problem, _)) = self;
         &problem.detail
     }
@@ -241,6 +245,10 @@ impl From<FlowError> for ApiError {
             FlowError::QueryTimeout(_) => {
                 Self::unavailable("the query took too long; ask for less")
             }
+            error @ FlowError::Undelivered(_) => Self::BadGateway(Json(Problem::new(
+                StatusCode::BAD_GATEWAY,
+                error.to_string(),
+            ))),
             FlowError::Store(error) => error.into(),
             FlowError::Read(error) => {
                 tracing::error!(

@@ -13,9 +13,9 @@ use super::guard::Admin;
 use super::problem::ApiError;
 use crate::app::App;
 use crate::flows::job::{self, JobState};
-use crate::flows::system;
+use crate::flows::system::{self, AlertsLook};
 use crate::wire::scalar::{Nullable, Number};
-use crate::wire::system::{Job, JobResult, StoredTier, System};
+use crate::wire::system::{AlertFigures, Job, JobResult, StoredTier, System};
 
 /// The backend itself.
 pub struct SystemApi;
@@ -37,7 +37,8 @@ impl SystemApi {
     /// Run a job now and answer when it is done.
     ///
     /// Least role: admin. It does all that it may, also what it would leave for later: `seal` takes every slot that has
-    /// ended, `repack` also the day that goes on, `compact` whatever is free.
+    /// ended, `repack` also the day that goes on, `compact` whatever is free, `deliver` what
+    /// waits for others or for the next attempt.
     #[oai(
         path = "/system/jobs/:name/run",
         method = "post",
@@ -47,7 +48,7 @@ impl SystemApi {
         &self,
         caller: Admin,
         app: Data<&Arc<App>>,
-        /// `seal`, `repack`, `rollup`, `retention`, `compact` or `sweep`.
+        /// `seal`, `repack`, `rollup`, `retention`, `compact`, `sweep`, `evaluate` or `deliver`.
         name: Path<String>,
     ) -> Result<Reply<Job>, ApiError> {
         let job = job::run_now(&app, &caller.0, &name.0).await?;
@@ -81,11 +82,32 @@ fn shape(app: &App) -> System {
         disk_free_bytes: look.disk.map(|disk| disk.free_bytes).into(),
         disk_total_bytes: look.disk.map(|disk| disk.total_bytes).into(),
         days_until_full: look.days_until_full.map(Number).into(),
+        alerts: shape_alerts(app, &look.alerts),
         jobs: look
             .jobs
             .into_iter()
             .map(|(job, state)| shape_job(job, state))
             .collect(),
+    }
+}
+
+fn shape_alerts(app: &App, alerts: &AlertsLook) -> AlertFigures {
+    let evaluated_at = DateTime::from_timestamp(alerts.figures.at, 0);
+    let evaluated_at = evaluated_at.filter(|_| alerts.figures.at > 0);
+    AlertFigures {
+        firing: alerts.firing as u64,
+        pending: alerts.pending as u64,
+        watches: alerts.figures.watches as u64,
+        watch_bytes: alerts.figures.watch_bytes as u64,
+        evaluation_seconds: Number(alerts.figures.seconds),
+        evaluated_at: evaluated_at.into(),
+        lag_seconds: Nullable(evaluated_at.map(|at| {
+            let lag = app.clock.now() - at;
+            Number(lag.as_seconds_f64().max(0.0))
+        })),
+        waiting_notifications: alerts.waiting as u64,
+        oldest_waiting_at: alerts.oldest_waiting_at.into(),
+        failed_deliveries: app.metrics.failed_deliveries(),
     }
 }
 

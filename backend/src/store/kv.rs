@@ -83,6 +83,24 @@ tables! {
     Drift = "drift" in State,
     /// Rule id → rule that marks changes.
     DriftRules = "drift_rules" in State,
+    /// Rule id → alert rule.
+    AlertRules = "alert_rules" in State,
+    /// Alert id → alert that fires.
+    ActiveAlerts = "active_alerts" in State,
+    /// Alert id → alert that is over, in the order of time.
+    AlertLog = "alert_log" in State,
+    /// Host number, alert id → nothing: which alerts of the log are the host's.
+    HostAlerts = "host_alerts" in State,
+    /// Silence id → silence.
+    Silences = "silences" in State,
+    /// Channel id → channel, its secrets too.
+    Channels = "channels" in State,
+    /// Notice id → notice that waits to be put into a message.
+    Notices = "notices" in State,
+    /// Message id → message that is on its way.
+    Messages = "messages" in State,
+    /// Alert id, notice id → what became of a notice.
+    Notified = "notified" in State,
     /// Host number, series number → the series' name.
     SeriesNames = "series_names" in Series,
     /// Slot, writer, sequence → the posts of one commit.

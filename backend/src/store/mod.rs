@@ -1,5 +1,6 @@
 //! Keeping: an ordered key-value seam, state as typed records above it, and series as a log with a head in memory.
 
+pub mod alert;
 pub mod audit;
 pub mod baseline;
 pub mod chunk;

@@ -15,11 +15,15 @@ use uuid::Uuid;
 use super::OpenError;
 use super::kv::{Batch, Class, Direction, Kv, KvError, Table, prefix_range, scan_all};
 use super::record::{self, Record};
-use super::snapshot;
+use super::{alert, snapshot};
+use crate::domain::alert::Alert;
+use crate::domain::alert::rule::AlertRule;
+use crate::domain::alert::silence::Silence;
 use crate::domain::baseline::HostDrift;
 use crate::domain::credential::{ApiToken, EnrollmentKey};
 use crate::domain::drift_rule::DriftRule;
 use crate::domain::host::Host;
+use crate::domain::notification::{Channel, Message, Notice};
 use crate::domain::session::Session;
 use crate::domain::snapshot::hex;
 use crate::domain::user::User;
@@ -51,6 +55,12 @@ records! {
     EnrollmentKey, EnrollmentKeys, 1, key_id;
     DriftRule, DriftRules, 1, rule_id;
     HostDrift, Drift, 1, host_id;
+    AlertRule, AlertRules, 1, rule_id;
+    Alert, ActiveAlerts, 1, alert_id;
+    Silence, Silences, 1, silence_id;
+    Channel, Channels, 1, channel_id;
+    Notice, Notices, 1, notice_id;
+    Message, Messages, 1, message_id;
 }
 
 impl Record for Host {
@@ -150,6 +160,12 @@ kept! {
     Host => hosts;
     DriftRule => drift_rules;
     HostDrift => drift;
+    AlertRule => alert_rules;
+    Alert => active_alerts;
+    Silence => silences;
+    Channel => channels;
+    Notice => notices;
+    Message => messages;
 }
 
 /// Every collection, and the lock under which they change.
@@ -168,6 +184,18 @@ pub struct State {
     pub drift_rules: Collection<DriftRule>,
     /// What differs from each host's baseline.
     pub drift: Collection<HostDrift>,
+    /// Rules that watch.
+    pub alert_rules: Collection<AlertRule>,
+    /// Alerts that fire.
+    pub active_alerts: Collection<Alert>,
+    /// Times in which nobody is told.
+    pub silences: Collection<Silence>,
+    /// Ways to tell people.
+    pub channels: Collection<Channel>,
+    /// What waits to be told.
+    pub notices: Collection<Notice>,
+    /// What is on its way.
+    pub messages: Collection<Message>,
     last_host_number: AtomicU32,
     kv: Arc<dyn Kv>,
     writing: tokio::sync::Mutex<()>,
@@ -260,6 +288,12 @@ impl State {
             hosts: Collection::load(kv.as_ref()).await?,
             drift_rules: Collection::load(kv.as_ref()).await?,
             drift: Collection::load(kv.as_ref()).await?,
+            alert_rules: Collection::load(kv.as_ref()).await?,
+            active_alerts: Collection::load(kv.as_ref()).await?,
+            silences: Collection::load(kv.as_ref()).await?,
+            channels: Collection::load(kv.as_ref()).await?,
+            notices: Collection::load(kv.as_ref()).await?,
+            messages: Collection::load(kv.as_ref()).await?,
             last_host_number: AtomicU32::new(last_host_number),
             kv,
             writing: tokio::sync::Mutex::default(),
@@ -326,6 +360,7 @@ impl State {
     /// The engine's.
     pub async fn purge(&self, number: u32) -> Result<(), KvError> {
         snapshot::purge(self.kv.as_ref(), number, PURGE_KEYS).await?;
+        alert::purge(self.kv.as_ref(), number).await?;
         let number = number.to_be_bytes();
         for table in [Table::Documents, Table::Baselines] {
             while self

@@ -2,6 +2,7 @@
 //!
 //! Each type says its limits once: the same definition refuses bad input and stands in the document.
 
+pub mod alert;
 pub mod audit;
 pub mod change;
 pub mod credential;
@@ -9,6 +10,7 @@ pub mod drift;
 pub mod host;
 pub mod inventory;
 pub mod metric;
+pub mod notification;
 pub mod page;
 pub mod report;
 pub mod scalar;

@@ -79,6 +79,31 @@ pub struct Job {
     pub next_run_at: Nullable<DateTime<Utc>>,
 }
 
+/// How alerts are evaluated and told.
+#[derive(Clone, Debug, Serialize, Deserialize, Object)]
+pub struct AlertFigures {
+    /// Alerts that fire.
+    pub firing: u64,
+    /// Alerts that are pending.
+    pub pending: u64,
+    /// Places that are watched: a rule at a host, or at one of its series.
+    pub watches: u64,
+    /// Bytes of memory that they take.
+    pub watch_bytes: u64,
+    /// How long the last evaluation took, in seconds.
+    pub evaluation_seconds: Number,
+    /// When it was; `null` before the first.
+    pub evaluated_at: Nullable<DateTime<Utc>>,
+    /// How long ago that is, in seconds.
+    pub lag_seconds: Nullable<Number>,
+    /// Notifications that wait to be delivered.
+    pub waiting_notifications: u64,
+    /// When the oldest of them came up.
+    pub oldest_waiting_at: Nullable<DateTime<Utc>>,
+    /// Attempts to deliver that failed, since the start.
+    pub failed_deliveries: u64,
+}
+
 /// How the backend is doing.
 #[derive(Clone, Debug, Serialize, Deserialize, Object)]
 pub struct System {
@@ -104,6 +129,8 @@ pub struct System {
     pub disk_total_bytes: Nullable<u64>,
     /// When the disk is full at the present pace; `null` when it will not be, or less than a day is known.
     pub days_until_full: Nullable<Number>,
+    /// How alerts are evaluated and told.
+    pub alerts: AlertFigures,
     /// Every job.
     pub jobs: Vec<Job>,
 }

@@ -288,7 +288,9 @@ pub fn duration(seconds: u32) -> String {
     let units = [(86_400, "d"), (3600, "h"), (60, "min")];
     units
         .into_iter()
-        .find(|(unit, _)| seconds >= 2 * unit && seconds % unit == 0 || seconds == *unit)
+        .find(|(unit, _)| {
+            seconds % unit == 0 && (seconds > *unit || (seconds == *unit && *unit < 86_400))
+        })
         .map_or_else(
             || format!("{seconds} s"),
             |(unit, name)| format!("{} {name}", seconds / unit),

@@ -278,6 +278,12 @@ impl SeriesStore {
             .retain(|host, _| hosts.contains(host));
     }
 
+    /// Whether any host ever sent a metric.
+    pub fn knows_metric(&self, metric: &str) -> bool {
+        let names = self.shared.names.lock();
+        names.iter().any(|name| name.metric == metric)
+    }
+
     /// What is in memory.
     pub fn head_stats(&self) -> HeadStats {
         let heads: Vec<_> = self.shared.heads.read().values().cloned().collect();
