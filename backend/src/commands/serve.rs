@@ -17,7 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigError, ServeArguments, secret};
 use crate::flows::password::Passwords;
 use crate::flows::token::{TokenError, Tokens, random_secret};
-use crate::flows::{FlowError, credential, user};
+use crate::flows::{FlowError, alert_rule, credential, user};
 use crate::http::server::ServeOptions;
 use crate::http::{HttpSettings, TrustedProxies};
 use crate::store::kv::{KvError, Table};
@@ -117,6 +117,7 @@ pub async fn run(settings: ServeArguments) -> Result<(), StartError> {
     {
         print_password(&admin_username.0, &password);
     }
+    alert_rule::create_defaults(&app).await?;
     if let Some(key) = secret(
         settings.enrollment_key.as_ref(),
         settings.enrollment_key_file.as_ref(),

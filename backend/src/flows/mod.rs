@@ -7,6 +7,7 @@ pub mod channel;
 pub mod compare;
 pub mod configuration;
 pub mod credential;
+pub mod deliver;
 pub mod drift;
 pub mod enroll;
 pub mod evaluate;
