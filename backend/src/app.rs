@@ -93,7 +93,13 @@ pub struct App {
 
 impl App {
     /// Puts the application together over an open store.
-    pub fn new(store: Store, clock: Arc<dyn Clock>, tokens: Tokens, passwords: Passwords) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        tokens: Tokens,
+        passwords: Passwords,
+        notifiers: Notifiers,
+    ) -> Self {
         let hosts = store
             .state
             .hosts
@@ -120,7 +126,7 @@ impl App {
             jobs: JobBoard::default(),
             alerts: AlertBoard::default(),
             deliveries: Deliveries::default(),
-            notifiers: Notifiers::default(),
+            notifiers,
             stopping: CancellationToken::new(),
         }
     }

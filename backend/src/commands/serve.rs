@@ -20,6 +20,7 @@ use crate::flows::token::{TokenError, Tokens, random_secret};
 use crate::flows::{FlowError, alert_rule, credential, user};
 use crate::http::server::ServeOptions;
 use crate::http::{HttpSettings, TrustedProxies};
+use crate::notify::{Notifiers, NotifyError};
 use crate::store::kv::{KvError, Table};
 use crate::store::migration;
 use crate::store::redb::RedbKv;
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The first admin or enrolment key.
     #[error("preparing the first start")]
     First(#[from] FlowError),
+    /// Webhooks and mail.
+    #[error("preparing notifications")]
+    Notify(#[from] NotifyError),
     /// TLS.
     #[error("preparing TLS")]
     Tls(#[from] TlsError),
@@ -172,6 +176,7 @@ pub async fn open_app(settings: &ServeArguments) -> Result<App, StartError> {
             ..GroupCommit::default()
         },
         configured,
+        Notifiers::new(settings.egress(), settings.public_url.clone())?,
     )
     .await
 }
@@ -184,6 +189,7 @@ pub async fn open(
     data_dir: &Path,
     group_commit: GroupCommit,
     jwt_secret: Option<String>,
+    notifiers: Notifiers,
 ) -> Result<App, StartError> {
     let path_error = |source| StartError::Path {
         path: data_dir.to_owned(),
@@ -222,6 +228,7 @@ pub async fn open(
         clock,
         Tokens::new(jwt_secret.as_bytes())?,
         Passwords::new()?,
+        notifiers,
     ))
 }
 

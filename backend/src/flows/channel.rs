@@ -329,5 +329,5 @@ pub async fn test(app: &App, caller: &Caller, channel_id: Uuid) -> Result<(), Fl
     app.notifiers
         .send(&channel, &key, &content, now)
         .await
-        .map_err(|error| FlowError::Undelivered(super::describe(&error)))
+        .map_err(|error| FlowError::Undelivered(error.to_string()))
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{FlowError, alert, describe, sha256_hex};
+use super::{FlowError, alert, sha256_hex};
 use crate::app::App;
 use crate::domain::alert::Alert;
 use crate::domain::id;
@@ -264,7 +264,7 @@ async fn attempt(app: &App, message: &Message) -> Result<bool, FlowError> {
         .notifiers
         .send(&channel, &message.key, &content, now)
         .await;
-    let error = sent.err().map(|error| describe(&error));
+    let error = sent.err().map(|error| error.to_string());
     let now = app.clock.now();
     let is_over = app
         .store
@@ -406,8 +406,7 @@ fn send_heartbeats(
                 .await;
             count(&app, &channel, sent.is_ok());
             if let Err(error) = &sent {
-                let error = describe(error);
-                tracing::warn!(channel = channel.name, error, "sign of life not delivered");
+                tracing::warn!(channel = channel.name, %error, "sign of life not delivered");
             }
             Ok(false)
         });

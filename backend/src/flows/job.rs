@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
-use super::{Caller, FlowError, deliver, describe, evaluate, maintain, note};
+use super::{Caller, FlowError, deliver, evaluate, maintain, note};
 use crate::app::App;
 
 /// A job.
@@ -219,4 +219,16 @@ async fn run(app: &Arc<App>, job: Job, hurry: bool) -> Result<usize, FlowError> 
         },
     });
     outcome
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

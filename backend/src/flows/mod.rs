@@ -162,18 +162,6 @@ fn note(
     audit::append(change, &entry);
 }
 
-/// An error with its causes, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 /// SHA-256 in hexadecimal: how keys are kept. They are random and long, so no slow hash is needed.
 fn sha256_hex(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
