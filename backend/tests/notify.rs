@@ -4,6 +4,7 @@
 #[path = "support/notices.rs"]
 mod notices;
 #[path = "support/webhook.rs"]
+#[expect(dead_code, reason = "each test binary uses its part")]
 mod webhook;
 
 use std::net::SocketAddr;

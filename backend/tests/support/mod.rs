@@ -67,6 +67,11 @@ impl Backend {
 
     /// A backend over the store in a directory.
     pub async fn start_in(directory: &Path) -> Self {
+        Self::start_in_at(directory, START).await
+    }
+
+    /// A backend over the store in a directory, whose clock shows that many seconds since 1970.
+    pub async fn start_in_at(directory: &Path, seconds: i64) -> Self {
         // The writer threads of a backend that stopped free the files a moment later.
         let kv = loop {
             match RedbKv::open(directory) {
@@ -76,7 +81,7 @@ impl Backend {
                 opened => break opened.unwrap(),
             }
         };
-        Self::start_over(Arc::new(kv)).await
+        Self::start_at(Arc::new(kv), seconds).await
     }
 
     /// A backend over an engine.

@@ -1,5 +1,4 @@
 //! A receiver of webhooks, as somebody would write it from the documentation: it checks who sent what, and keeps it.
-#![expect(dead_code, reason = "each test binary uses its part")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;

@@ -368,6 +368,11 @@ impl HostWatches {
                 Outcome::Fires { since, reason } => {
                     let mut alert = alert(since);
                     alert.fire(reason, values.latest, looking.now);
+                    let values = Values {
+                        worst: alert.value,
+                        latest: alert.value,
+                    };
+                    sweep.view.values.insert(alert.alert_id, values);
                     sweep.fired.push(Fired {
                         spot,
                         outcome,
