@@ -1,5 +1,6 @@
 //! What is watched, and what is known of each place: in memory, and rebuilt from what is stored when it must be.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -109,6 +110,8 @@ pub struct Sweep {
     pub view: View,
     /// How much is watched.
     pub figures: Figures,
+    /// Places whose alert fires already.
+    firing: usize,
     /// Why some hosts could not be looked at.
     pub failure: Option<FlowError>,
 }
@@ -117,7 +120,8 @@ pub struct Sweep {
 struct Looking<'a> {
     app: &'a App,
     now: DateTime<Utc>,
-    active: HashMap<Place, Arc<Alert>>,
+    active: &'a [Arc<Alert>],
+    by_place: OnceCell<HashMap<Place, Arc<Alert>>>,
     drift_rules: Vec<Arc<DriftRule>>,
     listening_since: i64,
 }
@@ -137,10 +141,8 @@ impl Engine {
         let looking = Looking {
             app,
             now,
-            active: active
-                .iter()
-                .map(|alert| (alert.place(), Arc::clone(alert)))
-                .collect(),
+            active: &active,
+            by_place: OnceCell::new(),
             drift_rules: app.store.state.drift_rules.all(),
             listening_since: self.listening_since,
         };
@@ -210,7 +212,8 @@ impl Engine {
 
     /// Ends alerts that no place stands for any more.
     fn end_orphans(&self, app: &App, active: &[Arc<Alert>], sweep: &mut Sweep) {
-        if active.is_empty() {
+        // Each place has an alert of its own, so that as many of them are all of them.
+        if sweep.firing == active.len() {
             return;
         }
         let placed: HashSet<Uuid> = self
@@ -326,6 +329,7 @@ impl HostWatches {
         let has_news = samples.iter().any(|samples| !samples.is_empty());
         let mut drifted = None;
         for (index, placed) in self.placed.iter_mut().enumerate() {
+            sweep.firing += usize::from(placed.alert_id.is_some());
             sweep.figures.watch_bytes +=
                 size_of::<Placed>() - size_of::<Watch>() + placed.watch.bytes();
             let rule = &placed.rule;
@@ -480,7 +484,7 @@ impl HostWatches {
                 continue;
             }
             let started_at = placed.alert_id.and_then(|_| {
-                let alert = looking.active.get(&looking.place_of(&self.host, placed))?;
+                let alert = looking.alert_at(&looking.place_of(&self.host, placed))?;
                 Some(alert.started_at?.timestamp())
             });
             let window = now - self.memory_seconds(&placed.rule);
@@ -516,6 +520,17 @@ impl HostWatches {
 }
 
 impl Looking<'_> {
+    /// The alert that fires at a place. It is asked for where something is new: mostly nowhere.
+    fn alert_at(&self, place: &Place) -> Option<&Arc<Alert>> {
+        let by_place = self.by_place.get_or_init(|| {
+            let active = self.active.iter();
+            active
+                .map(|alert| (alert.place(), Arc::clone(alert)))
+                .collect()
+        });
+        by_place.get(place)
+    }
+
     fn place_of(&self, host: &Host, placed: &Placed) -> Place {
         Place {
             host_id: host.host_id,
@@ -536,7 +551,7 @@ impl Looking<'_> {
             watch: Watch::default(),
             alert_id: None,
         };
-        let active = self.active.get(&self.place_of(host, &placed));
+        let active = self.alert_at(&self.place_of(host, &placed));
         match active.filter(|alert| alert.condition.is_about_the_same(&rule.condition)) {
             Some(alert) => Placed {
                 watch: Watch::firing(alert.worst_value),
