@@ -17,8 +17,8 @@ use crate::domain::id;
 use crate::domain::notification::{
     Channel, ChannelKind, Content, Message, Notice, NoticeState, Notified, Preceding, Transition,
 };
-use crate::store::alert as log;
 use crate::store::state::Change;
+use crate::store::{alert as log, fault};
 
 /// A first notice waits so long for others to go with it.
 const GROUP_WAIT: TimeDelta = TimeDelta::seconds(30);
@@ -116,6 +116,7 @@ fn notice_id(alert_id: Uuid, channel_id: Uuid, transition: Transition) -> Uuid {
 pub async fn deliver(app: &Arc<App>, hurry: bool) -> Result<usize, FlowError> {
     let now = app.clock.now();
     form(app, now, hurry).await?;
+    fault::point("deliver.formed");
     let mut sending = JoinSet::new();
     for message in app.store.state.messages.all() {
         if message.next_at <= now || hurry {
@@ -264,6 +265,7 @@ async fn attempt(app: &App, message: &Message) -> Result<bool, FlowError> {
         .notifiers
         .send(&channel, &message.key, &content, now)
         .await;
+    fault::point("deliver.sent");
     let error = sent.err().map(|error| error.to_string());
     let now = app.clock.now();
     let is_over = app
@@ -293,6 +295,7 @@ async fn attempt(app: &App, message: &Message) -> Result<bool, FlowError> {
             Ok(true)
         })
         .await?;
+    fault::point("deliver.written");
     report(app, &channel, message, error.as_deref(), is_over);
     Ok(error.is_none())
 }

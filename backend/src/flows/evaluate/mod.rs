@@ -21,8 +21,8 @@ use crate::app::App;
 use crate::domain::alert::rule::AlertRule;
 use crate::domain::alert::{Alert, EndReason};
 use crate::domain::notification::Transition;
-use crate::store::alert as log;
 use crate::store::state::{Change, State};
+use crate::store::{alert as log, fault};
 
 /// Evaluates every rule at every host, and says how many alerts began or were over.
 ///
@@ -42,7 +42,9 @@ pub async fn evaluate(app: &Arc<App>) -> Result<usize, FlowError> {
         })
     };
     let (mut engine, mut sweep) = swept.await.map_err(|_| FlowError::Busy)?;
+    fault::point("evaluate.before");
     let kept = keep(app, &sweep, now).await;
+    fault::point("evaluate.kept");
     if kept.is_ok() {
         engine.settle(&sweep);
     }
