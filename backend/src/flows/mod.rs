@@ -162,6 +162,13 @@ fn note(
     audit::append(change, &entry);
 }
 
+/// Takes a value that was given; without one the field stays.
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
 /// SHA-256 in hexadecimal: how keys are kept. They are random and long, so no slow hash is needed.
 fn sha256_hex(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))

@@ -26,6 +26,8 @@ use crate::flows::FlowError;
 const PAUSE_SECONDS: i64 = 60;
 /// Places that are watched at most; each takes some hundred bytes of memory.
 const MAX_WATCHES: usize = 2_000_000;
+/// Alerts that are pending and can be looked at; further ones are counted.
+const MAX_PENDING: usize = 10_000;
 
 /// The series of a place.
 #[derive(Clone)]
@@ -368,7 +370,12 @@ impl HostWatches {
             };
             match outcome {
                 Outcome::Quiet => {}
-                Outcome::Pending { since } => sweep.view.pending.push(alert(since)),
+                Outcome::Pending { since } => {
+                    sweep.figures.pending += 1;
+                    if sweep.view.pending.len() < MAX_PENDING {
+                        sweep.view.pending.push(alert(since));
+                    }
+                }
                 Outcome::Fires { since, reason } => {
                     let mut alert = alert(since);
                     alert.fire(reason, values.latest, looking.now);
