@@ -9,6 +9,8 @@ use serde_json::Value;
 
 #[path = "build/operations.rs"]
 mod operations;
+#[path = "build/readers.rs"]
+mod readers;
 
 /// What the generator writes for every status that comes with a problem.
 const PROBLEM: &str =
@@ -47,7 +49,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let write = |name: &str, code: &str| fs::write(Path::new(&out).join(name), code);
     write("client.rs", &merge_problems(&client))?;
     write("operations.rs", &operations)?;
-    write("types.rs", &types)?;
+    write(
+        "types.rs",
+        &format!("{types}{}", readers::generate(&types)?),
+    )?;
     Ok(())
 }
 

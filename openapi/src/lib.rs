@@ -12,7 +12,7 @@ mod request;
 pub use credentials::Credentials;
 #[cfg(feature = "http")]
 pub use generated::*;
-pub use read::{NotRead, read};
+pub use read::{Json, NotRead, Read, read};
 pub use request::{Operation, Page, Request};
 
 #[expect(

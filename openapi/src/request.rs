@@ -3,9 +3,8 @@
 use std::fmt::{self, Display, Write as _};
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use crate::read::{NotRead, read};
+use crate::read::{NotRead, Read, read};
 
 /// What is asked of the API, ready to be sent.
 #[derive(Clone, Debug)]
@@ -21,7 +20,7 @@ pub struct Request {
 /// An operation of the API with everything that it needs; all of them stand in [`crate::operations`].
 pub trait Operation {
     /// What a success says.
-    type Answer: DeserializeOwned + 'static;
+    type Answer: Read + 'static;
 
     /// What is sent for it.
     fn into_request(self) -> Request;
