@@ -7,10 +7,10 @@ use std::{env, fs};
 use progenitor::{GenerationSettings, Generator, InterfaceStyle};
 use serde_json::Value;
 
+#[path = "build/json.rs"]
+mod json;
 #[path = "build/operations.rs"]
 mod operations;
-#[path = "build/readers.rs"]
-mod readers;
 
 /// What the generator writes for every status that comes with a problem.
 const PROBLEM: &str =
@@ -49,10 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let write = |name: &str, code: &str| fs::write(Path::new(&out).join(name), code);
     write("client.rs", &merge_problems(&client))?;
     write("operations.rs", &operations)?;
-    write(
-        "types.rs",
-        &format!("{types}{}", readers::generate(&types)?),
-    )?;
+    write("types.rs", &format!("{types}{}", json::generate(&types)?))?;
     Ok(())
 }
 

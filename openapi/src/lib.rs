@@ -5,8 +5,10 @@
 
 #[cfg(feature = "http")]
 mod credentials;
+pub mod number;
 mod read;
 mod request;
+mod write;
 
 #[cfg(feature = "http")]
 pub use credentials::Credentials;
@@ -14,6 +16,7 @@ pub use credentials::Credentials;
 pub use generated::*;
 pub use read::{Json, NotRead, Read, read};
 pub use request::{Operation, Page, Request};
+pub use write::Write;
 
 #[expect(
     clippy::all,

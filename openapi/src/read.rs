@@ -1,5 +1,5 @@
 //! Reads JSON into the generated types with as little code as it takes, for who sends that code to a browser: a text
-//! becomes a tree in one place, and each generated type takes its fields out of it by name (`build/readers.rs`). What
+//! becomes a tree in one place, and each generated type takes its fields out of it by name (`build/json.rs`). What
 //! cannot be read is noted and goes on as something, so that a type has one straight way through; errors say nothing.
 
 use std::borrow::Cow;
@@ -10,6 +10,8 @@ use std::num::NonZeroU64;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use uuid::Uuid;
+
+use crate::number;
 
 /// The text is no JSON, or it does not say what the document says it does.
 #[derive(Debug, PartialEq, Eq)]
@@ -411,47 +413,9 @@ impl<'a> Reader<'a> {
         } else if let Ok(number) = text.parse() {
             Ok(Json::Integer(number))
         } else {
-            real(text).map(Json::Real).ok_or(NotRead)
+            number::parse(text).map(Json::Real).ok_or(NotRead)
         }
     }
-}
-
-/// A number with a fraction or an exponent. Up to 15 digits are exact; with more, the last bit or two may be others than
-/// the nearest, which would take the standard library's tables.
-fn real(text: &str) -> Option<f64> {
-    let (text, mut exponent) = match text.split_once(['e', 'E']) {
-        Some((text, exponent)) => (text, exponent.parse().ok()?),
-        None => (text, 0_i32),
-    };
-    let (sign, text) = text
-        .strip_prefix('-')
-        .map_or((1.0, text), |rest| (-1.0, rest));
-    if !text.starts_with(|character: char| character.is_ascii_digit()) {
-        return None;
-    }
-    let (mut digits, mut seen_point) = (0_u64, false);
-    for byte in text.bytes() {
-        match byte {
-            b'.' if !seen_point => seen_point = true,
-            b'0'..=b'9' => {
-                // Beyond these digits nothing changes any more.
-                let is_counted = digits < 10_u64.pow(18);
-                if is_counted {
-                    digits = digits * 10 + u64::from(byte - b'0');
-                }
-                exponent += i32::from(!is_counted) - i32::from(seen_point);
-            }
-            _ => return None,
-        }
-    }
-    let power = 10_f64.powi(exponent.checked_abs()?);
-    let digits = digits as f64;
-    let size = if exponent < 0 {
-        digits / power
-    } else {
-        digits * power
-    };
-    Some(sign * size.min(f64::MAX))
 }
 
 #[cfg(test)]
