@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 step=scripts/step.sh
-$step "configuration, ingest, codec, head, seal, query" cargo bench --locked --package infra-watch --bench configuration --bench ingest --bench series
+$step "alerts, configuration, ingest, codec, head, seal, query" cargo bench --locked --package infra-watch --bench alerts --bench configuration --bench ingest --bench series
 $step "backend and bench, release" cargo build --release --locked --package infra-watch --package infra-watch-bench
 release=${CARGO_TARGET_DIR:-target}/release
 # More arguments are the bench's, such as --quick.

@@ -55,9 +55,9 @@ test_tools() {
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"
 }
 
-# The tester of the document, in an environment of its own.
-schemathesis() {
-    local venv=target/schemathesis wanted=backend/tests/schemathesis/requirements.txt
+# venv NAME: what the tests in backend/tests/NAME need of Python, in an environment of its own.
+venv() {
+    local venv=target/$1 wanted=backend/tests/$1/requirements.txt
     if cmp --silent "$wanted" "$venv/installed.txt"; then return; fi
     rm -rf "$venv"
     python3 -m venv "$venv"
@@ -73,7 +73,7 @@ for what in "$@"; do
     case $what in
         build) build ;;
         port) port ;;
-        test) test_tools && schemathesis ;;
+        test) test_tools; venv schemathesis; venv smtp ;;
         check) check_tools ;;
         *) echo "usage: need.sh build|port|test|check…" >&2 && exit 2 ;;
     esac

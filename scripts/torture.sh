@@ -12,4 +12,4 @@ else
     run=(cargo test)
 fi
 $step "torture" "${run[@]}" --locked --package infra-watch \
-    --test crash --test power_cut --test full_disk --test clock --test snapshot_size
+    --test crash --test told_after_crash --test power_cut --test full_disk --test clock --test snapshot_size

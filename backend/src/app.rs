@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::domain::session::LoginLimiter;
 use crate::domain::snapshot::SnapshotLimiter;
 use crate::domain::tier::Retention;
+use crate::flows::deliver::Deliveries;
 use crate::flows::evaluate::AlertBoard;
 use crate::flows::job::JobBoard;
 use crate::flows::password::Passwords;
@@ -82,6 +83,8 @@ pub struct App {
     pub jobs: JobBoard,
     /// What the evaluation of alerts found.
     pub alerts: AlertBoard,
+    /// What deliveries remember.
+    pub deliveries: Deliveries,
     /// Tells people.
     pub notifiers: Notifiers,
     /// Cancelled when the backend begins to stop.
@@ -90,7 +93,13 @@ pub struct App {
 
 impl App {
     /// Puts the application together over an open store.
-    pub fn new(store: Store, clock: Arc<dyn Clock>, tokens: Tokens, passwords: Passwords) -> Self {
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        tokens: Tokens,
+        passwords: Passwords,
+        notifiers: Notifiers,
+    ) -> Self {
         let hosts = store
             .state
             .hosts
@@ -116,7 +125,8 @@ impl App {
             retention: Keep::default(),
             jobs: JobBoard::default(),
             alerts: AlertBoard::default(),
-            notifiers: Notifiers::default(),
+            deliveries: Deliveries::default(),
+            notifiers,
             stopping: CancellationToken::new(),
         }
     }

@@ -5,6 +5,7 @@
 //! - [`store`]: keeping: an ordered key-value seam, redb behind it, state as records, series as log and head.
 //! - [`flows`]: the verbs, one path each: login, enroll, ingest, query, maintain.
 //! - [`http`]: poem: guards, problems, one file per noun.
+//! - [`notify`]: telling people: webhooks and mail.
 //! - [`scheduler`]: the cron table.
 //! - [`commands`]: the subcommands.
 //! - [`app`]: everything that flows need, built once. [`clock`]: time, as an argument. [`config`]: settings.

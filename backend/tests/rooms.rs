@@ -29,7 +29,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "flows",
-        may_name: &["domain", "store", "clock", "app"],
+        may_name: &["domain", "store", "notify", "clock", "app"],
         owns: &["argon2", "jsonwebtoken", "hmac", "getrandom"],
     },
     Room {
@@ -54,6 +54,11 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room {
+        name: "notify",
+        may_name: &["domain"],
+        owns: &["lettre", "webpki_roots", "rustls_native_certs"],
+    },
+    Room {
         name: "scheduler",
         may_name: &["flows", "app"],
         owns: &["tokio_cron_scheduler"],
@@ -67,6 +72,7 @@ const ROOMS: &[Room] = &[
             "domain",
             "flows",
             "http",
+            "notify",
             "scheduler",
             "store",
             "telemetry",
@@ -87,7 +93,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "app",
-        may_name: &["clock", "domain", "flows", "store", "telemetry"],
+        may_name: &["clock", "domain", "flows", "notify", "store", "telemetry"],
         owns: &[],
     },
     Room {
@@ -103,13 +109,16 @@ const ROOMS: &[Room] = &[
 ];
 
 /// Crates that belong to two rooms: the HTTP speaks the document, the wire defines its shapes; decoding and
-/// decompressing happen where the bytes arrive; the log's format is a choice on the command line.
+/// decompressing happen where the bytes arrive; the log's format is a choice on the command line; a command asks the
+/// running backend, and a webhook is a request too; tokens and webhooks are signed.
 const SHARED: &[(&str, &[&str])] = &[
     ("poem_openapi", &["wire", "http"]),
     ("zstd", &["store", "http"]),
     ("clap", &["config", "telemetry"]),
     ("tokio_cron_scheduler", &["scheduler", "commands"]),
     ("getrandom", &["flows", "commands"]),
+    ("reqwest", &["commands", "notify"]),
+    ("hmac", &["flows", "notify"]),
 ];
 
 fn sources(path: &Path) -> Vec<PathBuf> {

@@ -38,6 +38,7 @@ async fn seed(site: &Site) -> Vec<(&'static str, String)> {
     let (mut hosts, mut users, mut keys, mut tokens) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut rules, mut change_sets, mut sides) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut alert_rules, mut channels, mut silences) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..OBJECTS {
         let (host_id, agent) = site.enroll(&format!("host-{number}")).await;
         for openssl in ["3.0.13", "3.0.14"] {
@@ -52,6 +53,23 @@ async fn seed(site: &Site) -> Vec<(&'static str, String)> {
             .reason("for a test");
         let rule = admin.create_drift_rule().body(rule).send().await;
         rules.push(rule.unwrap().rule_id);
+        let rule = serde_json::from_value::<types::CreateAlertRule>(json!({
+            "name": "doomed", "severity": "warning", "selector": { "host_ids": [host_id] },
+            "condition": { "kind": "threshold", "metric": "cpu_usage_percent", "operator": "gte", "value": 0 },
+        }));
+        let rule = admin.create_alert_rule().body(rule.unwrap()).send().await;
+        alert_rules.push(rule.unwrap().rule_id);
+        // Nobody may post there, and nobody needs to be asked.
+        let channel = serde_json::from_value::<types::CreateChannel>(json!({
+            "name": "doomed", "kind": "webhook", "url": "http://127.0.0.1:9/", "secret": "doomed",
+        }));
+        let channel = admin.create_channel().body(channel.unwrap()).send().await;
+        channels.push(channel.unwrap().channel_id);
+        let silence = types::CreateSilence::builder()
+            .comment("doomed")
+            .to(chrono::DateTime::from_timestamp(unix_now() + 86_400, 0).unwrap());
+        let silence = admin.create_silence().body(silence).send().await;
+        silences.push(silence.unwrap().silence_id);
         let user = types::CreateUser::builder()
             .username(format!("user-{number}"))
             .password(PASSWORD);
@@ -100,6 +118,10 @@ async fn seed(site: &Site) -> Vec<(&'static str, String)> {
         change_sets.push(changes.unwrap().items[0].change_set_id);
         sides.push(format!("\"{host_id}:latest\", \"{host_id}:baseline\""));
     }
+    admin.run_job().name("evaluate").send().await.unwrap();
+    let alerts = admin.list_alerts().send().await.unwrap().into_inner();
+    let alerts: Vec<Uuid> = alerts.items.iter().map(|alert| alert.alert_id).collect();
+    assert_eq!(alerts.len(), OBJECTS);
     let (_, agent) = site.enroll("agent").await;
     let page = admin
         .list_users()
@@ -113,6 +135,11 @@ async fn seed(site: &Site) -> Vec<(&'static str, String)> {
         ("ENROLLMENT_KEY", ENROLLMENT_KEY.to_owned()),
         ("CHANGE_SETS", list(&change_sets)),
         ("SIDES", sides.join(", ")),
+        // Longer words first: each is replaced wherever it stands.
+        ("ALERT_RULES", list(&alert_rules)),
+        ("ALERTS", list(&alerts)),
+        ("DOOMED_CHANNELS", list(&channels)),
+        ("DOOMED_SILENCES", list(&silences)),
         ("DOOMED_RULES", list(&rules)),
         ("DOOMED_HOSTS", list(&hosts[LASTING..])),
         ("DOOMED_USERS", list(&users[LASTING..])),

@@ -17,9 +17,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigError, ServeArguments, secret};
 use crate::flows::password::Passwords;
 use crate::flows::token::{TokenError, Tokens, random_secret};
-use crate::flows::{FlowError, credential, user};
+use crate::flows::{FlowError, alert_rule, credential, user};
 use crate::http::server::ServeOptions;
 use crate::http::{HttpSettings, TrustedProxies};
+use crate::notify::{Notifiers, NotifyError};
 use crate::store::kv::{KvError, Table};
 use crate::store::migration;
 use crate::store::redb::RedbKv;
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The first admin or enrolment key.
     #[error("preparing the first start")]
     First(#[from] FlowError),
+    /// Webhooks and mail.
+    #[error("preparing notifications")]
+    Notify(#[from] NotifyError),
     /// TLS.
     #[error("preparing TLS")]
     Tls(#[from] TlsError),
@@ -117,6 +121,7 @@ pub async fn run(settings: ServeArguments) -> Result<(), StartError> {
     {
         print_password(&admin_username.0, &password);
     }
+    alert_rule::create_defaults(&app).await?;
     if let Some(key) = secret(
         settings.enrollment_key.as_ref(),
         settings.enrollment_key_file.as_ref(),
@@ -171,6 +176,7 @@ pub async fn open_app(settings: &ServeArguments) -> Result<App, StartError> {
             ..GroupCommit::default()
         },
         configured,
+        Notifiers::new(settings.egress(), settings.public_url.clone())?,
     )
     .await
 }
@@ -183,6 +189,7 @@ pub async fn open(
     data_dir: &Path,
     group_commit: GroupCommit,
     jwt_secret: Option<String>,
+    notifiers: Notifiers,
 ) -> Result<App, StartError> {
     let path_error = |source| StartError::Path {
         path: data_dir.to_owned(),
@@ -221,6 +228,7 @@ pub async fn open(
         clock,
         Tokens::new(jwt_secret.as_bytes())?,
         Passwords::new()?,
+        notifiers,
     ))
 }
 

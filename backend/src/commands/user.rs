@@ -12,8 +12,10 @@ use thiserror::Error;
 use super::serve::{StartError, open};
 use crate::app::App;
 use crate::config::{ConfigError, UserArguments, UserCommand, secret};
+use crate::domain::egress::EgressRules;
 use crate::flows::FlowError;
 use crate::flows::user::{self, NewUser, UserPatch};
+use crate::notify::Notifiers;
 use crate::store::audit::Actor;
 use crate::store::redb::RedbKv;
 use crate::store::series::GroupCommit;
@@ -88,7 +90,10 @@ pub async fn run(arguments: UserArguments) -> Result<String, UserError> {
             if !RedbKv::exists(&arguments.data_dir) {
                 return Err(UserError::NoStore(arguments.data_dir));
             }
-            let app = open(&arguments.data_dir, GroupCommit::default(), None).await?;
+            let nobody =
+                Notifiers::new(EgressRules::default(), None).map_err(StartError::Notify)?;
+            let commits = GroupCommit::default();
+            let app = open(&arguments.data_dir, commits, None, nobody).await?;
             local(&app, arguments.command).await
         }
     }

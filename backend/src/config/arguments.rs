@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
+use crate::domain::egress::EgressRules;
 use crate::domain::role::Role;
 use crate::domain::tier::Retention;
 use crate::telemetry::LogFormat;
@@ -95,6 +97,12 @@ pub struct ServeArguments {
     /// Networks of proxies whose X-Forwarded-For is believed, separated by commas.
     #[arg(long, env = "INFRA_WATCH_TRUSTED_PROXIES", value_delimiter = ',', num_args = 1.., value_name = "CIDR")]
     pub trusted_proxies: Vec<IpNet>,
+    /// Networks that webhooks and mail may go to although they are not the internet, separated by commas.
+    #[arg(long, env = "INFRA_WATCH_EGRESS_ALLOW", value_delimiter = ',', num_args = 1.., value_name = "CIDR")]
+    pub egress_allow: Vec<IpNet>,
+    /// Let webhooks and mail go to every private network and to this machine itself, as in labs.
+    #[arg(long, env = "INFRA_WATCH_ALLOW_PRIVATE_EGRESS", value_parser = BoolishValueParser::new())]
+    pub allow_private_egress: bool,
     /// Certificate chain in PEM; with --tls-key the listener speaks TLS. Read again when it changes.
     #[arg(
         long,
@@ -215,6 +223,14 @@ pub struct ServeArguments {
 }
 
 impl ServeArguments {
+    /// Where webhooks and mail may go.
+    pub fn egress(&self) -> EgressRules {
+        EgressRules {
+            allow: self.egress_allow.clone(),
+            allow_private: self.allow_private_egress,
+        }
+    }
+
     /// How long measurements are kept.
     pub fn retention(&self) -> Retention {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);

@@ -226,6 +226,7 @@ pub fn default_file() -> String {
         let line = match default {
             Some(default) => format!("{id} = \"{default}\""),
             None if is_list => format!("{id} = []"),
+            None if !argument.get_action().takes_values() => format!("{id} = false"),
             None => format!("# {id} = \"\""),
         };
         file.push_str(&format!("\n# {help}\n{line}\n"));
@@ -293,6 +294,21 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_dialled_comes_from_flags_and_files() {
+        let none = serve(&[]).unwrap().egress();
+        assert_eq!((none.allow.len(), none.allow_private), (0, false));
+        let file =
+            file("egress_allow = [\"10.0.0.0/8\", \"fd00::/8\"]\nallow_private_egress = true\n");
+        let path = file.path().to_str().unwrap();
+        let filed = serve(&["--config", path]).unwrap().egress();
+        assert_eq!((filed.allow.len(), filed.allow_private), (2, true));
+        let flags = ["--egress-allow", "10.0.0.5/32", "--allow-private-egress"];
+        let given = serve(&flags).unwrap().egress();
+        assert_eq!((given.allow.len(), given.allow_private), (1, true));
+        assert!(serve(&["--egress-allow", "10.0.0.5/33"]).is_err());
+    }
+
+    #[test]
     fn a_secret_given_as_a_flag_goes_before_its_file_in_the_file() {
         let file = file("jwt_secret_file = \"/nonexistent\"\n");
         let path = file.path().to_str().unwrap();
@@ -335,6 +351,8 @@ mod tests {
             "data_dir",
             "jwt_secret_file",
             "trusted_proxies = []",
+            "egress_allow = []",
+            "allow_private_egress = false",
             "log_format",
         ] {
             assert!(text.contains(name), "{name}\n{text}");

@@ -210,7 +210,7 @@ fn size(change: &Change) -> usize {
 }
 
 /// The first line of a value, cut to what fits into a sentence.
-fn cut(value: &str) -> Cow<'_, str> {
+pub fn cut(value: &str) -> Cow<'_, str> {
     let line = value.lines().next().unwrap_or_default();
     match line.char_indices().nth(CUT_CHARS) {
         Some((end, _)) => Cow::Owned(format!("{}…", line.get(..end).unwrap_or_default())),

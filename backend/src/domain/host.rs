@@ -140,6 +140,15 @@ pub fn stale_sections(
         .collect()
 }
 
+/// Whether what is known of a host's configuration is too old, or lacks a section for too long. Unlike a status, this is
+/// a statement about the host: that nobody listened does not make it fresher.
+pub fn is_configuration_stale(host: &Host, now: DateTime<Utc>) -> bool {
+    let since = DateTime::UNIX_EPOCH;
+    let snapshot_at = host.snapshot.as_ref().map(|known| known.confirmed_at);
+    is_snapshot_stale(host.snapshot_interval_seconds, snapshot_at, since, now)
+        || !stale_sections(host, since, now).is_empty()
+}
+
 /// The colour for a status, the worst alert that fires, and whether something else needs a look: a stale snapshot, a
 /// machine that is set aside.
 pub fn health(status: Status, worst: Option<Severity>, needs_look: bool) -> Health {

@@ -6,6 +6,7 @@ pub mod change;
 pub mod compare;
 pub mod credential;
 pub mod drift_rule;
+pub mod egress;
 pub mod host;
 pub mod id;
 pub mod identity;

@@ -197,6 +197,22 @@ pub async fn one(app: &App, alert_id: Uuid) -> Result<Details, FlowError> {
     })
 }
 
+/// An alert that fires or is in the log, with its host.
+///
+/// # Errors
+/// The store's.
+pub async fn find(app: &App, alert_id: Uuid) -> Result<Option<(Alert, Arc<Host>)>, FlowError> {
+    let alert = match app.store.state.active_alerts.get(alert_id) {
+        Some(alert) => Some((*alert).clone()),
+        None => log::get(app.store.kv.as_ref(), alert_id).await?,
+    };
+    let found = alert.and_then(|alert| {
+        let host = app.store.state.hosts.get(alert.host_id)?;
+        Some((alert, host))
+    });
+    Ok(found)
+}
+
 /// What changed on a host in the day before an alert began, in the order in which somebody should look at it.
 ///
 /// # Errors
@@ -255,7 +271,7 @@ async fn notified(app: &App, alert_id: Uuid) -> Result<Vec<Notified>, FlowError>
             .filter(|notice| notice.told.alert_id == alert_id);
         notified.extend(own.map(|notice| waiting(notice, Some(&message))));
     }
-    notified.sort_by_key(|notified| std::cmp::Reverse(notified.notice_id));
+    notified.sort_by_key(|notified| std::cmp::Reverse(notified.created_at));
     Ok(notified)
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Caller, FlowError, note};
+use super::{Caller, FlowError, note, set};
 use crate::app::App;
 use crate::domain::alert::rule::{AlertRule, Condition, NoData, Operator, Severity, Threshold};
 use crate::domain::id;
@@ -313,12 +313,6 @@ fn defaults(now: DateTime<Utc>) -> [AlertRule; 6] {
             gone,
         ),
     ]
-}
-
-fn set<T>(field: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *field = value;
-    }
 }
 
 fn distinct(channels: Vec<Uuid>) -> Vec<Uuid> {

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Caller, FlowError, note};
+use super::{Caller, FlowError, note, set};
 use crate::app::App;
 use crate::domain::id;
 use crate::domain::notification::{
@@ -105,12 +105,6 @@ impl EmailFields {
         if email.username.is_none() {
             email.password = None;
         }
-    }
-}
-
-fn set<T>(field: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *field = value;
     }
 }
 
@@ -329,5 +323,5 @@ pub async fn test(app: &App, caller: &Caller, channel_id: Uuid) -> Result<(), Fl
     app.notifiers
         .send(&channel, &key, &content, now)
         .await
-        .map_err(|error| FlowError::Undelivered(super::describe(&error)))
+        .map_err(|error| FlowError::Undelivered(error.to_string()))
 }

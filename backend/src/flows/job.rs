@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
-use super::{Caller, FlowError, describe, maintain, note};
+use super::{Caller, FlowError, deliver, evaluate, maintain, note};
 use crate::app::App;
 
 /// A job.
@@ -24,17 +24,23 @@ pub enum Job {
     Compact,
     /// Ended sessions, expired tokens and what deleted hosts left go.
     Sweep,
+    /// Alerts begin, go on or are over.
+    Evaluate,
+    /// People are told of alerts.
+    Deliver,
 }
 
 impl Job {
     /// Every job.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Seal,
         Self::Repack,
         Self::Rollup,
         Self::Retention,
         Self::Compact,
         Self::Sweep,
+        Self::Evaluate,
+        Self::Deliver,
     ];
 
     /// Its name in paths, logs and figures.
@@ -46,6 +52,8 @@ impl Job {
             Self::Retention => "retention",
             Self::Compact => "compact",
             Self::Sweep => "sweep",
+            Self::Evaluate => "evaluate",
+            Self::Deliver => "deliver",
         }
     }
 
@@ -59,6 +67,8 @@ impl Job {
             Self::Retention => "0 40 0 * * *",
             Self::Compact => "0 50 2 * * *",
             Self::Sweep => "17 */10 * * * *",
+            Self::Evaluate => "*/10 * * * * *",
+            Self::Deliver => "3/5 * * * * *",
         }
     }
 
@@ -104,7 +114,16 @@ struct Place {
 
 impl JobBoard {
     fn place(&self, job: Job) -> &Place {
-        let [seal, repack, rollup, retention, compact, sweep] = &self.places;
+        let [
+            seal,
+            repack,
+            rollup,
+            retention,
+            compact,
+            sweep,
+            evaluate,
+            deliver,
+        ] = &self.places;
         match job {
             Job::Seal => seal,
             Job::Repack => repack,
@@ -112,6 +131,8 @@ impl JobBoard {
             Job::Retention => retention,
             Job::Compact => compact,
             Job::Sweep => sweep,
+            Job::Evaluate => evaluate,
+            Job::Deliver => deliver,
         }
     }
 
@@ -127,7 +148,7 @@ impl JobBoard {
 }
 
 /// Runs a job by the clock; `None` when the run before is still under way, and this one is left out.
-pub async fn run_scheduled(app: &App, job: Job) -> Option<Result<usize, FlowError>> {
+pub async fn run_scheduled(app: &Arc<App>, job: Job) -> Option<Result<usize, FlowError>> {
     let alone = Arc::clone(&app.jobs.place(job).alone);
     let _alone = alone.try_lock().ok()?;
     Some(run(app, job, false).await)
@@ -138,7 +159,7 @@ pub async fn run_scheduled(app: &App, job: Job) -> Option<Result<usize, FlowErro
 ///
 /// # Errors
 /// The store's, and [`FlowError::NotFound`] for a name that no job has.
-pub async fn run_now(app: &App, caller: &Caller, name: &str) -> Result<Job, FlowError> {
+pub async fn run_now(app: &Arc<App>, caller: &Caller, name: &str) -> Result<Job, FlowError> {
     let job = Job::named(name).ok_or(FlowError::NotFound("job"))?;
     let now = app.clock.now();
     app.store
@@ -153,7 +174,7 @@ pub async fn run_now(app: &App, caller: &Caller, name: &str) -> Result<Job, Flow
     run(app, job, true).await.map(|_| job)
 }
 
-async fn run(app: &App, job: Job, hurry: bool) -> Result<usize, FlowError> {
+async fn run(app: &Arc<App>, job: Job, hurry: bool) -> Result<usize, FlowError> {
     let place = app.jobs.place(job);
     place.state.lock().is_running = true;
     let (started_at, started) = (app.clock.now(), Instant::now());
@@ -164,6 +185,8 @@ async fn run(app: &App, job: Job, hurry: bool) -> Result<usize, FlowError> {
         Job::Retention => maintain::retain(app).await,
         Job::Compact => maintain::compact(app, hurry).await,
         Job::Sweep => maintain::sweep(app).await,
+        Job::Evaluate => evaluate::evaluate(app).await,
+        Job::Deliver => deliver::deliver(app, hurry).await,
     };
     let duration = started.elapsed();
     let mut state = place.state.lock();
@@ -196,4 +219,16 @@ async fn run(app: &App, job: Job, hurry: bool) -> Result<usize, FlowError> {
         },
     });
     outcome
+}
+
+/// An error with its causes, in one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

@@ -1,12 +1,14 @@
 //! Housekeeping, one function for each job: plans are in `domain/tier.rs`, and the store does what they say.
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 
-use super::{FlowError, configuration};
+use super::{FlowError, configuration, silence};
 use crate::app::App;
+use crate::domain::alert::silence::Silence;
 use crate::domain::credential::ApiToken;
 use crate::domain::session::Session;
-use crate::store::audit;
+use crate::domain::tier::Tier;
+use crate::store::{alert as alerts, audit};
 
 /// Records that one transaction removes.
 const SWEEP_RECORDS: usize = 2_000;
@@ -40,7 +42,7 @@ pub async fn roll_up(app: &App) -> Result<usize, FlowError> {
 }
 
 /// Removes what is old: slots and days of each tier, after what of them was not rolled up yet, audit entries,
-/// and snapshots with their changes. Returns how many slots, days, entries and snapshots went.
+/// snapshots with their changes, and alerts. Returns how many slots, days, entries, snapshots and alerts went.
 ///
 /// # Errors
 /// See [`seal`].
@@ -59,7 +61,12 @@ pub async fn retain(app: &App) -> Result<usize, FlowError> {
         .checked_sub_signed(app.retention.snapshots)
         .unwrap_or(DateTime::UNIX_EPOCH);
     let snapshots = configuration::retain(app, oldest).await?;
-    Ok(units + entries + snapshots)
+    // Alerts are kept for as long as anything that they are about.
+    let oldest = now
+        .checked_sub_signed(TimeDelta::seconds(app.retention.series.seconds(Tier::Hour)))
+        .unwrap_or(DateTime::UNIX_EPOCH);
+    let alerts = alerts::remove_before(app.store.kv.as_ref(), oldest).await?;
+    Ok(units + entries + snapshots + alerts)
 }
 
 /// Gives free space inside the files back to the disk. Returns 1 if that was done.
@@ -72,7 +79,7 @@ pub async fn compact(app: &App, hurry: bool) -> Result<usize, FlowError> {
     Ok(usize::from(done))
 }
 
-/// Removes sessions and API tokens that have ended, and what deleted hosts left. Returns how many records went.
+/// Removes sessions, API tokens and silences that have ended, and what deleted hosts left. Returns how many records went.
 ///
 /// # Errors
 /// See [`seal`].
@@ -100,6 +107,10 @@ pub async fn sweep(app: &App) -> Result<usize, FlowError> {
             }
             for token in ended_tokens {
                 change.delete::<ApiToken>(token.token_id);
+                removed += 1;
+            }
+            for silence_id in silence::outdated(state, now) {
+                change.delete::<Silence>(silence_id);
                 removed += 1;
             }
             Ok(removed)

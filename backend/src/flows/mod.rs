@@ -7,6 +7,7 @@ pub mod channel;
 pub mod compare;
 pub mod configuration;
 pub mod credential;
+pub mod deliver;
 pub mod drift;
 pub mod enroll;
 pub mod evaluate;
@@ -161,16 +162,11 @@ fn note(
     audit::append(change, &entry);
 }
 
-/// An error with its causes, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+/// Takes a value that was given; without one the field stays.
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
     }
-    text
 }
 
 /// SHA-256 in hexadecimal: how keys are kept. They are random and long, so no slow hash is needed.

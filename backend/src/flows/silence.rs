@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::domain::alert::silence::Silence;
 use crate::domain::id;
 use crate::domain::selector::Selector;
+use crate::store::state::State;
 
 /// Most silences that there may be, those that are over not counted.
 const MAX_SILENCES: usize = 1_000;
@@ -97,8 +98,8 @@ pub async fn delete(app: &App, caller: &Caller, silence_id: Uuid) -> Result<(), 
 }
 
 /// Silences that were over long ago.
-pub fn outdated(app: &App, now: DateTime<Utc>) -> Vec<Uuid> {
-    let silences = app.store.state.silences.all();
+pub fn outdated(state: &State, now: DateTime<Utc>) -> Vec<Uuid> {
+    let silences = state.silences.all();
     let outdated = silences.iter().filter(|silence| silence.to + KEPT < now);
     outdated.map(|silence| silence.silence_id).collect()
 }

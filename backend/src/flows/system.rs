@@ -33,8 +33,6 @@ pub struct System {
 pub struct AlertsLook {
     /// Alerts that fire.
     pub firing: usize,
-    /// Alerts that are pending.
-    pub pending: usize,
     /// How the evaluation does.
     pub figures: Figures,
     /// Notices that wait to be delivered.
@@ -54,7 +52,6 @@ pub fn look_at_alerts(app: &App) -> AlertsLook {
     let times: Vec<_> = waiting.map(|notice| notice.created_at).collect();
     AlertsLook {
         firing: state.active_alerts.len(),
-        pending: app.alerts.view().pending.len(),
         figures: app.alerts.figures(),
         waiting: times.len(),
         oldest_waiting_at: times.into_iter().min(),

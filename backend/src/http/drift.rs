@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::DateTime;
 use poem::web::Data;
 use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
@@ -18,7 +17,7 @@ use crate::app::App;
 use crate::domain::baseline::DriftItem;
 use crate::domain::change::{self, Disposition};
 use crate::domain::drift_rule::{self, DriftRule};
-use crate::domain::host::{Host, is_snapshot_stale, stale_sections};
+use crate::domain::host::{Host, is_configuration_stale};
 use crate::domain::selector::Selector;
 use crate::flows::FlowError;
 use crate::flows::configuration::{self, Approved};
@@ -393,11 +392,7 @@ fn shape_state(app: &App, rules: &[Arc<DriftRule>], host: &Host) -> HostDriftSta
     let now = app.clock.now();
     let known = host.snapshot.as_ref();
     let snapshot_at = known.map(|known| known.confirmed_at);
-    let interval = host.snapshot_interval_seconds;
-    // Unlike a status, this is a statement about the host: that nobody listened does not make it fresher.
-    let since = DateTime::UNIX_EPOCH;
-    let is_stale = is_snapshot_stale(interval, snapshot_at, since, now)
-        || !stale_sections(host, since, now).is_empty();
+    let is_stale = is_configuration_stale(host, now);
     let drift = app.store.state.drift.get(host.host_id);
     let items = drift.as_ref().map_or(&[][..], |drift| &drift.items);
     let (mut drifted, mut expected, mut ignored) = (0, 0, 0);

@@ -23,7 +23,6 @@ use crate::wire::notification::{
     Channel, ChannelKind, CreateChannel, CreateSilence, Silence, SilenceState, UpdateChannel,
 };
 use crate::wire::page::{Limit, Page};
-use crate::wire::scalar::{List, Text, Whole};
 
 /// Channels and silences.
 pub struct NotificationApi;
@@ -139,21 +138,34 @@ impl NotificationApi {
         app: Data<&Arc<App>>,
         body: JsonBody<CreateChannel>,
     ) -> Result<Created<Channel>, ApiError> {
-        let body = body.0;
-        let fields = ChannelFields {
-            name: Some(body.name.0),
-            webhook: webhook_fields(body.url, body.secret, seconds(body.heartbeat_seconds)),
-            email: EmailFields {
-                smtp_host: body.smtp_host.map(|text| text.0),
-                smtp_port: port(body.smtp_port),
-                security: body.security.map(Into::into),
-                username: body.username.map(|text| text.0),
-                password: body.password.map(|text| text.0),
-                from: body.from.map(|text| text.0),
-                to: receivers(body.to),
-            },
-        };
-        let is_webhook = body.kind == ChannelKind::Webhook;
+        let CreateChannel {
+            name,
+            kind,
+            url,
+            secret,
+            heartbeat_seconds,
+            smtp_host,
+            smtp_port,
+            security,
+            username,
+            password,
+            from,
+            to,
+        } = body.0;
+        let fields = fields(UpdateChannel {
+            name: Some(name),
+            url,
+            secret,
+            heartbeat_seconds,
+            smtp_host,
+            smtp_port,
+            security,
+            username,
+            password,
+            from,
+            to,
+        });
+        let is_webhook = kind == ChannelKind::Webhook;
         let channel = channel::create(&app, &caller.0, is_webhook, fields).await?;
         Ok(Reply(shape_channel(&app, &channel)))
     }
@@ -173,20 +185,7 @@ impl NotificationApi {
         channel_id: Path<Uuid>,
         body: JsonBody<UpdateChannel>,
     ) -> Result<Reply<Channel>, ApiError> {
-        let body = body.0;
-        let fields = ChannelFields {
-            name: body.name.map(|text| text.0),
-            webhook: webhook_fields(body.url, body.secret, seconds(body.heartbeat_seconds)),
-            email: EmailFields {
-                smtp_host: body.smtp_host.map(|text| text.0),
-                smtp_port: port(body.smtp_port),
-                security: body.security.map(Into::into),
-                username: body.username.map(|text| text.0),
-                password: body.password.map(|text| text.0),
-                from: body.from.map(|text| text.0),
-                to: receivers(body.to),
-            },
-        };
+        let fields = fields(body.0);
         let channel = channel::update(&app, &caller.0, channel_id.0, fields).await?;
         Ok(Reply(shape_channel(&app, &channel)))
     }
@@ -228,24 +227,28 @@ impl NotificationApi {
     }
 }
 
-fn webhook_fields(
-    url: Option<Text<1, 2048>>,
-    secret: Option<Text<1, 256>>,
-    heartbeat_seconds: Option<u32>,
-) -> WebhookFields {
-    WebhookFields {
-        url: url.map(|text| text.0),
-        secret: secret.map(|text| text.0),
-        heartbeat_seconds,
+/// What is set of a channel, in the words of the domain.
+fn fields(given: UpdateChannel) -> ChannelFields {
+    let port = given.smtp_port;
+    ChannelFields {
+        name: given.name.map(|text| text.0),
+        webhook: WebhookFields {
+            url: given.url.map(|text| text.0),
+            secret: given.secret.map(|text| text.0),
+            heartbeat_seconds: seconds(given.heartbeat_seconds),
+        },
+        email: EmailFields {
+            smtp_host: given.smtp_host.map(|text| text.0),
+            smtp_port: port.and_then(|port| u16::try_from(port.0).ok()),
+            security: given.security.map(Into::into),
+            username: given.username.map(|text| text.0),
+            password: given.password.map(|text| text.0),
+            from: given.from.map(|text| text.0),
+            to: given
+                .to
+                .map(|to| to.0.into_iter().map(|text| text.0).collect()),
+        },
     }
-}
-
-fn port(port: Option<Whole<1, 65_535>>) -> Option<u16> {
-    port.and_then(|port| u16::try_from(port.0).ok())
-}
-
-fn receivers(to: Option<List<Text<1, 320>, 50>>) -> Option<Vec<String>> {
-    to.map(|to| to.0.into_iter().map(|text| text.0).collect())
 }
 
 fn shape_silence(silence: &domain::alert::silence::Silence, now: DateTime<Utc>) -> Silence {

@@ -93,7 +93,7 @@ fn set_gauges(app: &App) {
     }
     let alerts = look.alerts;
     set(&figures.alerts, &["firing"], alerts.firing as f64);
-    set(&figures.alerts, &["pending"], alerts.pending as f64);
+    set(&figures.alerts, &["pending"], alerts.figures.pending as f64);
     let now = app.clock.now();
     let evaluation = |figure, value| set(&figures.alert_evaluation, &[figure], value);
     evaluation("watches", alerts.figures.watches as f64);

@@ -96,7 +96,7 @@ fn shape_alerts(app: &App, alerts: &AlertsLook) -> AlertFigures {
     let evaluated_at = evaluated_at.filter(|_| alerts.figures.at > 0);
     AlertFigures {
         firing: alerts.firing as u64,
-        pending: alerts.pending as u64,
+        pending: alerts.figures.pending as u64,
         watches: alerts.figures.watches as u64,
         watch_bytes: alerts.figures.watch_bytes as u64,
         evaluation_seconds: Number(alerts.figures.seconds),

@@ -154,7 +154,8 @@ pub async fn visit(
     }
 }
 
-/// Removes alerts of the log that are older, in bounded transactions, and says how many.
+/// Removes alerts of the log that are older, with what became of their notices, in bounded transactions, and says how
+/// many.
 ///
 /// # Errors
 /// As [`get`].
@@ -173,23 +174,26 @@ pub async fn remove_before(kv: &dyn Kv, oldest: DateTime<Utc>) -> Result<usize, 
         let mut batch = Batch::new(Class::State);
         for (key, value) in &entries {
             let alert: Alert = decode(Table::AlertLog, key, value)?;
-            remove(kv, &mut batch, &alert).await?;
+            batch.delete(Table::AlertLog, key.clone());
+            let key = host_key(alert.host_number, alert.alert_id);
+            batch.delete(Table::HostAlerts, key);
         }
         removed += entries.len();
         if !batch.is_empty() {
             kv.write(batch).await?;
         }
         if entries.len() < ALERTS_OF_TRANSACTION {
-            return Ok(removed);
+            break;
         }
     }
-}
-
-async fn remove(kv: &dyn Kv, batch: &mut Batch, alert: &Alert) -> Result<(), KvError> {
-    batch.delete(Table::AlertLog, record::key(alert.alert_id));
-    let key = host_key(alert.host_number, alert.alert_id);
-    batch.delete(Table::HostAlerts, key);
-    remove_notified(kv, batch, alert.alert_id).await
+    // Their keys begin with the alert's id, which begins with its time.
+    let told = || Vec::new()..end.clone();
+    while kv
+        .delete_range(Table::Notified, told(), ALERTS_OF_TRANSACTION)
+        .await?
+        == ALERTS_OF_TRANSACTION
+    {}
+    Ok(removed)
 }
 
 /// Removes what became of an alert's notices.

@@ -26,8 +26,19 @@ pub struct HostHead {
     /// How the last report spelled its series, and their numbers.
     spelled: Option<(Box<str>, Arc<[u32]>)>,
     latest: Vec<Option<(i64, f64)>>,
+    newest_at: Option<i64>,
+    late: Late,
     slots: BTreeMap<u32, Slot>,
     cells: usize,
+}
+
+/// Points that did not come in after all others, as those of a backlog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Late {
+    /// How many moments, since the start.
+    pub count: u64,
+    /// The newest of them, Unix seconds.
+    pub newest_at: i64,
 }
 
 /// The points of one slot.
@@ -116,8 +127,39 @@ impl HostHead {
         self.latest.get(series as usize).copied().flatten()
     }
 
+    /// The newest moment of which there is any point, Unix seconds.
+    pub fn newest_at(&self) -> Option<i64> {
+        self.newest_at
+    }
+
+    /// What came in late.
+    pub fn late(&self) -> Late {
+        self.late
+    }
+
+    /// Adds what is in memory of `series` after a moment, in the order of time, to the samples of each.
+    pub fn read_after(&self, after: i64, series: &[u32], samples: &mut [Vec<(i64, f64)>]) {
+        for (number, slot) in self.slots.range(slot_of(after + 1)..) {
+            let start = slot_start(*number);
+            let first = slot
+                .times
+                .partition_point(|time| start + i64::from(*time) <= after);
+            for (series, samples) in series.iter().zip(samples.iter_mut()) {
+                let Some(column) = slot.columns.get(*series as usize) else {
+                    continue;
+                };
+                let times = slot.times.iter().enumerate().skip(first);
+                samples.extend(times.filter_map(|(index, time)| {
+                    let value = column.get(index)?;
+                    Some((start + i64::from(*time), value))
+                }));
+            }
+        }
+    }
+
     /// Notes a point as the latest of its series, if it is.
     pub fn note_latest(&mut self, series: u32, at: i64, value: f64) {
+        self.newest_at = self.newest_at.max(Some(at));
         if let Some(latest) = self.latest.get_mut(series as usize)
             && latest.is_none_or(|(known, _)| at > known)
         {
@@ -189,9 +231,12 @@ impl HostHead {
         let position = slot.row(offset(point.at));
         slot.is_dirty = true;
         slot.version += 1;
+        let mut is_new = false;
         for (number, value) in series.iter().zip(&point.values) {
             let Some(value) = value else { continue };
-            if slot.set(*number as usize, position, *value)
+            let is_set = slot.set(*number as usize, position, *value);
+            is_new |= is_set;
+            if is_set
                 && let Some(latest) = self.latest.get_mut(*number as usize)
                 && latest.is_none_or(|(at, _)| point.at > at)
             {
@@ -199,6 +244,12 @@ impl HostHead {
             }
         }
         self.cells += slot.cells() - cells;
+        if is_new && self.newest_at >= Some(point.at) {
+            self.late.count += 1;
+            self.late.newest_at = self.late.newest_at.max(point.at);
+        } else if is_new {
+            self.newest_at = Some(point.at);
+        }
     }
 
     /// The slots of a range that are here, and whether each is complete.

@@ -326,7 +326,9 @@ impl State {
         if let Some(error) = error {
             return Err(error.into());
         }
-        self.kv.write(batch).await?;
+        if !batch.is_empty() {
+            self.kv.write(batch).await?;
+        }
         for apply in apply {
             apply(self);
         }

@@ -88,7 +88,7 @@ pub struct AlertFigures {
     pub pending: u64,
     /// Places that are watched: a rule at a host, or at one of its series.
     pub watches: u64,
-    /// Bytes of memory that they take.
+    /// Bytes of memory that they take: bounded, as each knows a run of samples and not the samples.
     pub watch_bytes: u64,
     /// How long the last evaluation took, in seconds.
     pub evaluation_seconds: Number,

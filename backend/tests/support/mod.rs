@@ -10,12 +10,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use infra_watch::app::App;
 use infra_watch::clock::{Clock, ManualClock};
+use infra_watch::domain::egress::EgressRules;
 use infra_watch::domain::role::Role;
 use infra_watch::flows::password::Passwords;
 use infra_watch::flows::token::Tokens;
 use infra_watch::flows::user::{self, NewUser};
 use infra_watch::http::HttpSettings;
 use infra_watch::http::server::ServeOptions;
+use infra_watch::notify::{Notifiers, NotifyError};
 use infra_watch::store::Store;
 use infra_watch::store::audit::Actor;
 use infra_watch::store::kv::{Kv, KvError};
@@ -32,6 +34,15 @@ use uuid::Uuid;
 pub const PASSWORD: &str = "correct horse battery";
 /// When tests begin.
 pub const START: i64 = 1_800_000_000;
+
+/// Notifiers that may reach what tests start.
+fn notifiers() -> Result<Notifiers, NotifyError> {
+    let egress = EgressRules {
+        allow_private: true,
+        ..EgressRules::default()
+    };
+    Notifiers::new(egress, Some("https://watch.example.org".to_owned()))
+}
 
 /// A backend that runs until it is dropped or stopped.
 pub struct Backend {
@@ -56,6 +67,11 @@ impl Backend {
 
     /// A backend over the store in a directory.
     pub async fn start_in(directory: &Path) -> Self {
+        Self::start_in_at(directory, START).await
+    }
+
+    /// A backend over the store in a directory, whose clock shows that many seconds since 1970.
+    pub async fn start_in_at(directory: &Path, seconds: i64) -> Self {
         // The writer threads of a backend that stopped free the files a moment later.
         let kv = loop {
             match RedbKv::open(directory) {
@@ -65,7 +81,7 @@ impl Backend {
                 opened => break opened.unwrap(),
             }
         };
-        Self::start_over(Arc::new(kv)).await
+        Self::start_at(Arc::new(kv), seconds).await
     }
 
     /// A backend over an engine.
@@ -91,6 +107,7 @@ impl Backend {
             Arc::clone(&clock) as Arc<dyn Clock>,
             tokens,
             Passwords::new().unwrap(),
+            notifiers().unwrap(),
         ));
         for role in [Role::Viewer, Role::Operator, Role::Admin] {
             if app

@@ -116,6 +116,16 @@ impl Condition {
         }
     }
 
+    /// Whether an alert of one goes on under the other: both are about the same measurement or fact.
+    pub fn is_about_the_same(&self, other: &Self) -> bool {
+        let metric = |condition: &Self| {
+            let threshold = condition.threshold();
+            threshold.map(|threshold| threshold.metric.clone())
+        };
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && metric(self) == metric(other)
+    }
+
     /// Whether a condition on drift means this item.
     pub fn means_item(&self, section: &str, key: &str) -> bool {
         let Self::Drift {

@@ -115,6 +115,20 @@ impl Watch {
         }
     }
 
+    /// Forgets the samples, which are to be seen again: some came in that are earlier than the last.
+    pub fn rewind(&mut self) {
+        *self = Self {
+            is_firing: self.is_firing,
+            worst: self.worst,
+            ..Self::default()
+        };
+    }
+
+    /// Sees stored samples without a judgement, the way a step sees new ones.
+    pub fn replay(&mut self, rule: &AlertRule, samples: &[(i64, f64)], interval_seconds: i64) {
+        self.see(rule, samples, interval_seconds);
+    }
+
     /// Whether the alert fires.
     pub fn is_firing(&self) -> bool {
         self.is_firing

@@ -46,6 +46,8 @@ pub struct Figures {
     pub watches: usize,
     /// Bytes of memory that they take.
     pub watch_bytes: usize,
+    /// Alerts that are pending.
+    pub pending: usize,
     /// How long the last evaluation took, in seconds.
     pub seconds: f64,
     /// When it was, Unix seconds; 0 before the first.

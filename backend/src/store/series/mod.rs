@@ -33,7 +33,7 @@ use super::kv::{Batch, Key, Kv, KvError, Table, scan_all};
 use super::row::Packer;
 use super::varint::DecodeError;
 use crate::domain::report::{Point, SeriesKey};
-use crate::domain::tier::{Tier, Unsealed, day_of_slot, day_start, slot_start};
+use crate::domain::tier::{Tier, Unsealed, day_of_slot, day_start, slot_of, slot_start};
 
 /// Most series that one host may ever have: a host whose interfaces come and go stays far below.
 pub const MAX_HOST_SERIES: usize = 1_000;
@@ -276,6 +276,12 @@ impl SeriesStore {
             .heads
             .write()
             .retain(|host, _| hosts.contains(host));
+    }
+
+    /// Whether all that may still come in after a moment is in memory: nothing of its slot or a later one is sealed.
+    pub fn is_in_memory_after(&self, at: i64) -> bool {
+        let sealed_through = self.shared.units.read().sealed_through();
+        sealed_through.is_none_or(|sealed| slot_of(at + 1) > sealed)
     }
 
     /// Whether any host ever sent a metric.
