@@ -7,6 +7,8 @@ use std::{env, fs};
 use progenitor::{GenerationSettings, Generator, InterfaceStyle};
 use serde_json::Value;
 
+#[path = "build/json.rs"]
+mod json;
 #[path = "build/operations.rs"]
 mod operations;
 
@@ -47,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let write = |name: &str, code: &str| fs::write(Path::new(&out).join(name), code);
     write("client.rs", &merge_problems(&client))?;
     write("operations.rs", &operations)?;
-    write("types.rs", &types)?;
+    write("types.rs", &format!("{types}{}", json::generate(&types)?))?;
     Ok(())
 }
 

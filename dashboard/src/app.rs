@@ -3,16 +3,20 @@
 use infra_watch_client::types::Role;
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
-use yew_router::prelude::*;
 
 use crate::api::{Api, Session, SessionState};
 use crate::frame::Frame;
 use crate::hooks::clock::Clock;
+use crate::hooks::place::Placed;
 use crate::hooks::theme::Themed;
 use crate::loaded::Failure;
+use crate::pages::alert::AlertPage;
+use crate::pages::alert_rules::AlertRules;
+use crate::pages::alerts::Alerts;
 use crate::pages::api_tokens::ApiTokens;
 use crate::pages::audit::Audit;
 use crate::pages::changes::Changes;
+use crate::pages::channels::Channels;
 use crate::pages::compare::Compare;
 use crate::pages::drift_rules::DriftRules;
 use crate::pages::enrollment_keys::EnrollmentKeys;
@@ -21,6 +25,7 @@ use crate::pages::inventory::Inventory;
 use crate::pages::login::Login;
 use crate::pages::not_found::NotFound;
 use crate::pages::overview::Overview;
+use crate::pages::silences::Silences;
 use crate::pages::system::SystemPage;
 use crate::pages::users::Users;
 use crate::route::Route;
@@ -62,17 +67,26 @@ pub fn App() -> Html {
             </ContextProvider<Api>>
         },
     };
-    html! { <BrowserRouter><Themed><Clock>{ content }</Clock></Themed></BrowserRouter> }
+    html! { <Placed><Themed><Clock>{ content }</Clock></Themed></Placed> }
 }
 
 /// The page at an address, as far as a role may see it.
 pub fn page(role: Role, route: &Route) -> Html {
     match *route {
         Route::Overview | Route::Login => html! { <Overview /> },
-        Route::Host { host_id } => html! { <HostPage key={host_id.as_u128()} {host_id} /> },
+        Route::Host { host_id } => {
+            html! { <HostPage key={host_id.as_u128()} {host_id} /> }
+        }
         Route::Changes if role >= Role::Operator => html! { <Changes /> },
         Route::Inventory if role >= Role::Operator => html! { <Inventory /> },
         Route::Compare if role >= Role::Operator => html! { <Compare /> },
+        Route::Alerts if role >= Role::Operator => html! { <Alerts /> },
+        Route::Alert { alert_id } if role >= Role::Operator => {
+            html! { <AlertPage key={alert_id.as_u128()} {alert_id} /> }
+        }
+        Route::AlertRules if role >= Role::Operator => html! { <AlertRules /> },
+        Route::Silences if role >= Role::Operator => html! { <Silences /> },
+        Route::Channels if role == Role::Admin => html! { <Channels /> },
         Route::DriftRules if role == Role::Admin => html! { <DriftRules /> },
         Route::Users if role == Role::Admin => html! { <Users /> },
         Route::EnrollmentKeys if role == Role::Admin => html! { <EnrollmentKeys /> },

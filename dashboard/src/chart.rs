@@ -106,7 +106,7 @@ impl Drop for Chart {
     }
 }
 
-/// Timestamps, then for each line its mean, maximum and minimum; `null` is a gap.
+/// Timestamps, then for each line its mean, maximum and minimum, then what is drawn across; `null` is a gap.
 fn data(panel: &Panel) -> JsValue {
     let columns = Array::new();
     columns.push(
@@ -128,6 +128,9 @@ fn data(panel: &Panel) -> JsValue {
             columns.push(&column(&line.max));
             columns.push(&column(&line.min));
         }
+    }
+    for bound in &panel.bounds {
+        columns.push(&column(&vec![Some(*bound); panel.timestamps.len()]));
     }
     columns.into()
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, FixedOffset, Utc};
 use infra_watch_client::types::{HostSnapshot, SnapshotSummary};
 use uuid::Uuid;
 
-use crate::{change, format};
+use crate::{change, format, order};
 
 /// Which of a host's configurations; it stands in the address as the API takes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,11 +116,10 @@ pub fn items(snapshot: HostSnapshot) -> Vec<Item> {
             });
         }
     }
-    items.sort_by(|a, b| {
+    order::sorted(items, &|a, b| {
         let name = |item: &Item| change::name(&item.section, &item.key).0;
         (&a.section, name(a), &a.key).cmp(&(&b.section, name(b), &b.key))
-    });
-    items
+    })
 }
 
 /// The places of the items of a section, or of all, that hold every word.

@@ -1,11 +1,12 @@
 //! Which hosts the overview shows, and in which order: pure functions over the client's hosts.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use infra_watch_client::types::{Host, HostStatus};
 use uuid::Uuid;
+
+use crate::order;
 
 /// How many hosts are in each status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Counts {
     pub down: usize,
     /// Nothing heard yet.
     pub pending: usize,
+    /// Alerts that fire at any of them.
+    pub firing: u64,
 }
 
 impl Counts {
@@ -25,6 +28,7 @@ impl Counts {
     pub fn of(hosts: &[Host]) -> Self {
         let mut counts = Self::default();
         for host in hosts {
+            counts.firing += u64::from(host.firing_alerts);
             match host.status {
                 HostStatus::Up => counts.up += 1,
                 HostStatus::Late => counts.late += 1,
@@ -140,14 +144,14 @@ pub struct Filter {
     pub status: Option<HostStatus>,
     /// Only hosts with this text in their name, labels, system or addresses.
     pub text: String,
-    /// Only these hosts.
-    pub among: Option<Rc<BTreeSet<Uuid>>>,
+    /// Only these hosts, in order.
+    pub among: Option<Rc<Vec<Uuid>>>,
 }
 
 impl Filter {
     fn admits(&self, host: &Host) -> bool {
         if let Some(among) = &self.among
-            && !among.contains(&host.host_id)
+            && among.binary_search(&host.host_id).is_err()
         {
             return false;
         }
@@ -172,7 +176,7 @@ pub fn arrange(hosts: &[Host], filter: &Filter, sort: Sort) -> Vec<usize> {
     let mut places: Vec<usize> = (0..hosts.len())
         .filter(|place| filter.admits(&hosts[*place]))
         .collect();
-    places.sort_by(|a, b| compare(&hosts[*a], &hosts[*b], sort));
+    order::sort(&mut places, &|a, b| compare(&hosts[a], &hosts[b], sort));
     places
 }
 
@@ -318,7 +322,7 @@ mod tests {
         check(None, "ROLE=web", 6);
         check(Some("down"), "nothing", 0);
         let among = |ids: &[Uuid]| Filter {
-            among: Some(Rc::new(ids.iter().copied().collect())),
+            among: Some(Rc::new(ids.to_vec())),
             ..Filter::default()
         };
         for (filter, expect) in [(among(&[]), 0), (among(&[Uuid::nil()]), 6)] {
@@ -345,7 +349,8 @@ mod tests {
                 up: 3,
                 late: 1,
                 down: 1,
-                pending: 1
+                pending: 1,
+                firing: 0,
             }
         );
     }

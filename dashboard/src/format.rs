@@ -1,6 +1,7 @@
 //! Values as people read them: pure functions, tested natively.
 
 use chrono::{DateTime, FixedOffset, Timelike as _, Utc};
+use infra_watch_client::number::fixed;
 
 use crate::date;
 
@@ -54,15 +55,15 @@ impl Unit {
 /// `12.3 %`, without decimals from 100 on.
 pub fn percent(value: f64) -> String {
     if value >= 99.95 {
-        format!("{value:.0} %")
+        whole_percent(value)
     } else {
-        format!("{value:.1} %")
+        format!("{} %", fixed(value, 1))
     }
 }
 
 /// `63 %`: for bars, where a decimal would only flicker.
 pub fn whole_percent(value: f64) -> String {
-    format!("{value:.0} %")
+    format!("{} %", fixed(value, 0))
 }
 
 /// Three significant digits, a thin space between thousands.
@@ -78,14 +79,14 @@ pub fn number(value: f64) -> String {
     } else {
         2
     };
-    format!("{value:.decimals$}")
+    fixed(value, decimals)
 }
 
 fn thousands(value: f64) -> String {
-    let digits = format!("{:.0}", value.abs());
+    let digits = fixed(value.abs(), 0);
     let mut text = String::from(if value < 0.0 { "-" } else { "" });
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push('\u{202f}');
         }
         text.push(digit);
@@ -103,7 +104,7 @@ pub fn bytes(value: f64) -> String {
         prefix += 1;
     }
     let text = if prefix == 0 {
-        format!("{size:.0}")
+        fixed(size, 0)
     } else {
         number(size)
     };
@@ -120,7 +121,7 @@ pub fn duration(seconds: f64) -> String {
         return "< 1 ms".to_owned();
     }
     if seconds > 0.0 && seconds < 1.0 {
-        return format!("{:.0} ms", seconds * 1000.0);
+        return format!("{} ms", fixed(seconds * 1000.0, 0));
     }
     let mut rest = seconds.round() as u64;
     let first = PARTS

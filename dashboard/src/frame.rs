@@ -1,10 +1,9 @@
 //! What surrounds every page: name, sections, search, theme, the user's menu.
 
 use infra_watch_client::operations;
-use infra_watch_client::types::Role;
+use infra_watch_client::types::{AlertState, Role};
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
-use yew_router::prelude::*;
 
 use crate::api::{PAGE_ITEMS, Session, use_role};
 use crate::app::page;
@@ -12,11 +11,16 @@ use crate::components::go::{Address, link, tab};
 use crate::components::icon::{Glyph, icon};
 use crate::components::menu::Menu;
 use crate::components::palette::{Palette, Place};
+use crate::hooks::place::use_place;
 use crate::hooks::polled::use_polled;
 use crate::hooks::shortcut::use_search_keys;
 use crate::hooks::theme::{Theme, use_theme};
 use crate::pages::password::Password;
 use crate::route::Route;
+
+/// How often the alerts that fire are counted, and up to how many.
+const FIRING_SECONDS: u32 = 15;
+const FIRING_COUNTED: u64 = 100;
 
 /// A section of the dashboard.
 struct Section {
@@ -27,7 +31,7 @@ struct Section {
 }
 
 /// The sections in the order of the bar; a later one is one more line here.
-const SECTIONS: [Section; 4] = [
+const SECTIONS: [Section; 5] = [
     Section {
         name: "Overview",
         glyph: Glyph::Overview,
@@ -47,6 +51,12 @@ const SECTIONS: [Section; 4] = [
         least_role: Role::Operator,
     },
     Section {
+        name: "Alerts",
+        glyph: Glyph::Bell,
+        route: Route::Alerts,
+        least_role: Role::Operator,
+    },
+    Section {
         name: "Administration",
         glyph: Glyph::Shield,
         route: Route::Users,
@@ -55,11 +65,15 @@ const SECTIONS: [Section; 4] = [
 ];
 
 /// Pages that can be searched for.
-const PAGES: [(Route, Glyph, Role); 10] = [
+const PAGES: [(Route, Glyph, Role); 14] = [
     (Route::Overview, Glyph::Overview, Role::Viewer),
     (Route::Changes, Glyph::Change, Role::Operator),
     (Route::Inventory, Glyph::Inventory, Role::Operator),
     (Route::Compare, Glyph::Compare, Role::Operator),
+    (Route::Alerts, Glyph::Bell, Role::Operator),
+    (Route::AlertRules, Glyph::Bell, Role::Operator),
+    (Route::Silences, Glyph::Bell, Role::Operator),
+    (Route::Channels, Glyph::Bell, Role::Admin),
     (Route::Users, Glyph::Shield, Role::Admin),
     (Route::EnrollmentKeys, Glyph::Shield, Role::Admin),
     (Route::ApiTokens, Glyph::Shield, Role::Viewer),
@@ -73,6 +87,14 @@ impl Section {
         match self.route {
             Route::Overview => matches!(route, Route::Overview | Route::Host { .. }),
             Route::Inventory => matches!(route, Route::Inventory | Route::Compare),
+            Route::Alerts => matches!(
+                route,
+                Route::Alerts
+                    | Route::Alert { .. }
+                    | Route::AlertRules
+                    | Route::Silences
+                    | Route::Channels
+            ),
             Route::Users => matches!(
                 route,
                 Route::Users
@@ -99,7 +121,7 @@ pub struct FrameProps {
 #[component]
 pub fn Frame(props: &FrameProps) -> Html {
     let role = use_role();
-    let route = use_route::<Route>().unwrap_or(Route::NotFound);
+    let (route, _) = use_place();
     let searching = use_state(|| false);
     let changing_password = use_state(|| false);
     let on_search = {
@@ -121,9 +143,16 @@ pub fn Frame(props: &FrameProps) -> Html {
         Callback::from(move |()| state.set(value))
     };
     let search = open(&searching, true);
+    let firing = use_firing(role);
+    let badge = |section: &Section| match &firing {
+        Some(words) if section.route == Route::Alerts => html! {
+            <span class="section-badge">{ words }<span class="visually-hidden">{ " firing" }</span></span>
+        },
+        _ => Html::default(),
+    };
     let links = SECTIONS.iter().filter(|section| section.least_role <= role).map(|section| {
         html! {
-            { tab(section.route.clone(), "section", section.holds(&route), html! { <>{ icon(section.glyph) }<span>{ section.name }</span></> }) }
+            { tab(section.route.clone(), "section", section.holds(&route), html! { <>{ icon(section.glyph) }<span>{ section.name }</span>{ badge(section) }</> }) }
         }
     });
     let links: Vec<Html> = links.collect();
@@ -145,6 +174,29 @@ pub fn Frame(props: &FrameProps) -> Html {
             if *changing_password { <Password on_close={open(&changing_password, false)} /> }
         </>
     }
+}
+
+/// How many alerts fire, if any do, for those who may know.
+#[hook]
+fn use_firing(role: Role) -> Option<AttrValue> {
+    let firing = use_polled(
+        role >= Role::Operator,
+        Some(FIRING_SECONDS),
+        |api, may_see| {
+            if !may_see {
+                return Box::pin(async { Ok((0, false)) });
+            }
+            let firing = operations::list_alerts().state(AlertState::Firing);
+            let firing = api.ask(firing.limit(FIRING_COUNTED));
+            Box::pin(async move {
+                let firing = firing.await?;
+                Ok((firing.items.len(), firing.next_cursor.is_some()))
+            })
+        },
+    );
+    let (count, has_more) = **firing.data()?;
+    let more = if has_more { "+" } else { "" };
+    (count > 0).then(|| format!("{count}{more}").into())
 }
 
 /// Our mark: a pulse in a rounded square.

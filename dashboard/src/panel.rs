@@ -4,6 +4,7 @@ use chrono::{DateTime, FixedOffset, Utc};
 use infra_watch_client::types::{Aggregate, Columns};
 
 use crate::format::{self, Unit};
+use crate::order;
 
 /// Metrics in the order in which people look for them; others follow by name.
 const ORDER: [&str; 13] = [
@@ -52,18 +53,23 @@ pub struct Panel {
     pub timestamps: Vec<i64>,
     /// One for each instance.
     pub lines: Vec<Line>,
+    /// Values that are drawn across: the bound of a rule, and that for being over.
+    pub bounds: Vec<f64>,
 }
 
-/// Orders metrics as [`ORDER`] does.
-pub fn order(metrics: &mut Vec<String>) {
+/// The metrics in the order of [`ORDER`], each once.
+pub fn order(metrics: Vec<String>) -> Vec<String> {
     let place = |metric: &String| {
         ORDER
             .iter()
             .position(|known| known == metric)
             .unwrap_or(ORDER.len())
     };
-    metrics.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.cmp(b)));
+    let mut metrics = order::sorted(metrics, &|a, b| {
+        place(a).cmp(&place(b)).then_with(|| a.cmp(b))
+    });
     metrics.dedup();
+    metrics
 }
 
 /// The panels of `columns`, for metrics in the order given.
@@ -100,7 +106,7 @@ fn panel(columns: &Columns, metric: &str) -> Option<Panel> {
             _ => lines[place].avg = values,
         }
     }
-    lines.sort_by(|a, b| a.instance.cmp(&b.instance));
+    let lines = order::sorted(lines, &|a, b| a.instance.cmp(&b.instance));
     Some(Panel {
         metric: metric.to_owned(),
         unit: unit?,
@@ -109,6 +115,7 @@ fn panel(columns: &Columns, metric: &str) -> Option<Panel> {
         step_seconds: columns.step.unwrap_or_default(),
         timestamps: columns.timestamps.clone(),
         lines,
+        bounds: Vec::new(),
     })
 }
 
@@ -186,6 +193,7 @@ mod tests {
             step_seconds: 60,
             timestamps: vec![1_763_881_200, 1_763_881_260, 1_763_881_320],
             lines: vec![line],
+            bounds: Vec::new(),
         }
     }
 
@@ -212,10 +220,12 @@ mod tests {
 
     #[test]
     fn known_metrics_come_first() {
-        let mut metrics = ["zebra", "load1", "apples", "cpu_usage_percent", "load1"]
+        let metrics = ["zebra", "load1", "apples", "cpu_usage_percent", "load1"]
             .map(str::to_owned)
             .to_vec();
-        order(&mut metrics);
-        assert_eq!(metrics, ["cpu_usage_percent", "load1", "apples", "zebra"]);
+        assert_eq!(
+            order(metrics),
+            ["cpu_usage_percent", "load1", "apples", "zebra"]
+        );
     }
 }

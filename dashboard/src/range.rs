@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, FixedOffset, TimeZone, Utc};
 
+use crate::api::ApiError;
 use crate::{date, format};
 
 /// The presets: what stands in the address, seconds, and words.
@@ -150,6 +151,21 @@ pub fn from_field(text: &str, zone: FixedOffset) -> Option<i64> {
     zone.from_local_datetime(&date::parse(text)?)
         .single()
         .map(|at| at.timestamp())
+}
+
+/// The moment out of such a field if it is filled, or what is wrong with the field of this name.
+pub fn moment(
+    name: &str,
+    text: &str,
+    zone: FixedOffset,
+) -> Result<Option<DateTime<Utc>>, ApiError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    from_field(text, zone)
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .map(Some)
+        .ok_or_else(|| ApiError::field(name, "is not a date with a time"))
 }
 
 #[cfg(test)]

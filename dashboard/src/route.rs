@@ -1,9 +1,6 @@
 //! Every address of the dashboard.
 
-use std::collections::HashMap;
-
 use uuid::Uuid;
-use yew_router::prelude::*;
 
 /// A place one can be; filters, range and tab stand in its query.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +18,19 @@ pub enum Route {
     Inventory,
     /// One configuration beside another, or a group of hosts.
     Compare,
+    /// What fires and what fired.
+    Alerts,
+    /// One alert.
+    Alert {
+        /// The alert.
+        alert_id: Uuid,
+    },
+    /// When alerts fire.
+    AlertRules,
+    /// When nobody is told of them.
+    Silences,
+    /// How people are told of them.
+    Channels,
     /// Who may log in.
     Users,
     /// With which agents join.
@@ -40,11 +50,15 @@ pub enum Route {
 }
 
 /// The places with a path of their own, and what the browser's tab says there.
-const PLACES: [(Route, &str, &str); 12] = [
+const PLACES: [(Route, &str, &str); 16] = [
     (Route::Overview, "/", "Overview"),
     (Route::Changes, "/changes", "Changes"),
     (Route::Inventory, "/inventory", "Inventory"),
     (Route::Compare, "/compare", "Compare"),
+    (Route::Alerts, "/alerts", "Alerts"),
+    (Route::AlertRules, "/alerts/rules", "Alert rules"),
+    (Route::Silences, "/alerts/silences", "Silences"),
+    (Route::Channels, "/alerts/channels", "Channels"),
     (Route::Users, "/administration/users", "Users"),
     (
         Route::EnrollmentKeys,
@@ -64,45 +78,45 @@ const PLACES: [(Route, &str, &str); 12] = [
 ];
 /// Below it each host has its place.
 const HOSTS: &str = "/hosts/";
+/// Below it each alert has its place, beside the pages of the section.
+const ALERTS: &str = "/alerts/";
 
 impl Route {
     /// What the browser's tab says.
     pub fn title(&self) -> &'static str {
         let place = PLACES.iter().find(|(route, ..)| route == self);
-        place.map_or("Host", |(.., title)| title)
-    }
-}
-
-/// By hand: the derived one brings a matcher of patterns along, and one pattern is all there is.
-impl Routable for Route {
-    fn from_path(path: &str, _: &HashMap<&str, &str>) -> Option<Self> {
-        Self::recognize(path)
+        let other = match self {
+            Self::Alert { .. } => "Alert",
+            _ => "Host",
+        };
+        place.map_or(other, |(.., title)| title)
     }
 
-    fn to_path(&self) -> String {
-        if let Self::Host { host_id } = self {
-            return format!("{HOSTS}{host_id}");
-        }
-        let place = PLACES.iter().find(|(route, ..)| route == self);
-        place.map_or("/", |(_, path, _)| path).to_owned()
+    /// The path of it.
+    pub fn to_path(&self) -> String {
+        let (below, id) = match self {
+            Self::Host { host_id } => (HOSTS, host_id),
+            Self::Alert { alert_id } => (ALERTS, alert_id),
+            _ => {
+                let place = PLACES.iter().find(|(route, ..)| route == self);
+                return place.map_or("/", |(_, path, _)| path).to_owned();
+            }
+        };
+        format!("{below}{id}")
     }
 
-    fn routes() -> Vec<&'static str> {
-        PLACES.iter().map(|(_, path, _)| *path).collect()
-    }
-
-    fn not_found_route() -> Option<Self> {
-        Some(Self::NotFound)
-    }
-
-    fn recognize(path: &str) -> Option<Self> {
-        if let Some(host_id) = path.strip_prefix(HOSTS) {
-            let host_id = host_id.trim_end_matches('/').parse();
-            return Some(host_id.map_or(Self::NotFound, |host_id| Self::Host { host_id }));
-        }
-        let meant = |known: &str| known.trim_end_matches('/') == path.trim_end_matches('/');
+    /// What is at a path.
+    pub fn at(path: &str) -> Self {
+        let path = path.trim_end_matches('/');
+        let meant = |known: &str| known.trim_end_matches('/') == path;
         let place = PLACES.iter().find(|(_, known, _)| meant(known));
-        Some(place.map_or(Self::NotFound, |(route, ..)| route.clone()))
+        if let Some((route, ..)) = place {
+            return route.clone();
+        }
+        let id = |below| path.strip_prefix(below)?.parse::<Uuid>().ok();
+        let host = id(HOSTS).map(|host_id| Self::Host { host_id });
+        let alert = || id(ALERTS).map(|alert_id| Self::Alert { alert_id });
+        host.or_else(alert).unwrap_or(Self::NotFound)
     }
 }
 
@@ -116,13 +130,18 @@ mod tests {
             host_id: Uuid::from_u128(7),
         };
         let places = PLACES.iter().map(|(route, ..)| route.clone());
-        for route in places.chain([host]) {
-            assert_eq!(Route::recognize(&route.to_path()), Some(route));
+        let alert = Route::Alert {
+            alert_id: Uuid::from_u128(7),
+        };
+        for route in places.chain([host, alert]) {
+            assert_eq!(Route::at(&route.to_path()), route);
         }
-        let check = |path, expect| assert_eq!(Route::recognize(path), Some(expect), "{path}");
+        let check = |path, expect| assert_eq!(Route::at(path), expect, "{path}");
         check("/changes/", Route::Changes);
         check("/hosts/nobody", Route::NotFound);
         check("/changes/more", Route::NotFound);
+        check("/alerts/nothing", Route::NotFound);
+        check("/alerts/rules/", Route::AlertRules);
         check("", Route::Overview);
     }
 }

@@ -5,15 +5,18 @@
 
 #[cfg(feature = "http")]
 mod credentials;
+pub mod number;
 mod read;
 mod request;
+mod write;
 
 #[cfg(feature = "http")]
 pub use credentials::Credentials;
 #[cfg(feature = "http")]
 pub use generated::*;
-pub use read::{NotRead, read};
+pub use read::{Json, NotRead, Read, read};
 pub use request::{Operation, Page, Request};
+pub use write::Write;
 
 #[expect(
     clippy::all,

@@ -1,12 +1,17 @@
-//! Reads JSON into the generated types with as little code as it takes, for who sends that code to a browser: errors
-//! say nothing, structs are objects alone, and each kind of value is read in one place, whatever the type.
+//! Reads JSON into the generated types with as little code as it takes, for who sends that code to a browser: a text
+//! becomes a tree in one place, and each generated type takes its fields out of it by name (`build/json.rs`). What
+//! cannot be read is noted and goes on as something, so that a type has one straight way through; errors say nothing.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::{self, Display};
 use std::mem;
+use std::num::NonZeroU64;
 
-use serde::de::value::CowStrDeserializer;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use uuid::Uuid;
+
+use crate::number;
 
 /// The text is no JSON, or it does not say what the document says it does.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,38 +27,316 @@ impl Display for NotRead {
 
 impl std::error::Error for NotRead {}
 
-impl serde::de::Error for NotRead {
-    fn custom<T: Display>(_: T) -> Self {
-        Self
-    }
-}
-
 /// Reads a whole body.
 ///
 /// # Errors
 /// When it is not JSON or not a `T`.
-pub fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+pub fn read<T: Read>(body: &[u8]) -> Result<T> {
+    let tree = tree(body)?;
+    let mut is_read = true;
+    let value = T::read(&tree, &mut is_read);
+    if is_read { Ok(value) } else { Err(NotRead) }
+}
+
+/// What can be read.
+pub trait Read: Sized {
+    /// Takes a value out of the tree; where there is another, notes so and gives something. An entry that is not there
+    /// is read as `null`.
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self;
+}
+
+/// A value of JSON.
+#[derive(Debug)]
+pub enum Json<'a> {
+    /// Nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// An integer that is not negative.
+    Natural(u64),
+    /// Another integer.
+    Integer(i64),
+    /// Any other number.
+    Real(f64),
+    /// A text.
+    Text(Cow<'a, str>),
+    /// An array.
+    Items(Vec<Json<'a>>),
+    /// An object.
+    Entries(Vec<(Cow<'a, str>, Json<'a>)>),
+}
+
+impl<'a> Json<'a> {
+    /// The entry of an object.
+    pub(crate) fn entry(&self, name: &str) -> &Json<'a> {
+        let entry = match self {
+            Self::Entries(entries) => entries.iter().find(|(known, _)| known == name),
+            _ => None,
+        };
+        entry.map_or(&Json::Null, |(_, value)| value)
+    }
+
+    /// Notes when this is no object.
+    pub(crate) fn must_be_object(&self, is_read: &mut bool) {
+        *is_read &= matches!(self, Self::Entries(_));
+    }
+
+    /// The place of a text among these.
+    pub(crate) fn place(&self, names: &[&str], is_read: &mut bool) -> usize {
+        let text = self.text(is_read);
+        let place = names.iter().position(|name| *name == text);
+        *is_read &= place.is_some();
+        place.unwrap_or_default()
+    }
+
+    fn text(&self, is_read: &mut bool) -> &str {
+        match self {
+            Self::Text(text) => text,
+            _ => {
+                *is_read = false;
+                ""
+            }
+        }
+    }
+
+    fn integer(&self, is_read: &mut bool) -> i64 {
+        match self {
+            Self::Natural(number) => i64::try_from(*number).ok(),
+            Self::Integer(number) => Some(*number),
+            _ => None,
+        }
+        .unwrap_or_else(|| {
+            *is_read = false;
+            0
+        })
+    }
+}
+
+impl Read for () {
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+        *is_read &= matches!(json, Json::Null);
+    }
+}
+
+impl Read for bool {
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+        *is_read &= matches!(json, Json::Bool(_));
+        matches!(json, Json::Bool(true))
+    }
+}
+
+impl Read for f64 {
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+        match json {
+            Json::Real(number) => *number,
+            Json::Natural(number) => *number as f64,
+            Json::Integer(number) => *number as f64,
+            _ => {
+                *is_read = false;
+                0.0
+            }
+        }
+    }
+}
+
+impl Read for i64 {
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+        json.integer(is_read)
+    }
+}
+
+impl Read for u64 {
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+        *is_read &= matches!(json, Json::Natural(_));
+        match json {
+            Json::Natural(number) => *number,
+            _ => 0,
+        }
+    }
+}
+
+/// Numbers with bounds of their own.
+macro_rules! bounded {
+    ($($number:ty)*) => {
+        $(impl Read for $number {
+            fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+                let number = json.integer(is_read).try_into();
+                *is_read &= number.is_ok();
+                number.unwrap_or_default()
+            }
+        })*
+    };
+}
+
+bounded! { i32 u32 u16 u8 }
+
+impl Read for NonZeroU64 {
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+        let number = Self::new(u64::read(json, is_read));
+        *is_read &= number.is_some();
+        number.unwrap_or(Self::MIN)
+    }
+}
+
+impl Read for String {
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+        json.text(is_read).to_owned()
+    }
+}
+
+impl Read for Uuid {
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+        let id = json.text(is_read).parse();
+        *is_read &= id.is_ok();
+        id.unwrap_or_default()
+    }
+}
+
+impl Read for DateTime<Utc> {
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+        let at = moment(json.text(is_read));
+        *is_read &= at.is_some();
+        at.unwrap_or_default()
+    }
+}
+
+impl<T: Read> Read for Option<T> {
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+        match json {
+            Json::Null => None,
+            _ => Some(T::read(json, is_read)),
+        }
+    }
+}
+
+impl<T: Read> Read for Vec<T> {
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+        let items = match json {
+            Json::Items(items) => items.as_slice(),
+            _ => {
+                *is_read = false;
+                &[]
+            }
+        };
+        items.iter().map(|item| T::read(item, is_read)).collect()
+    }
+}
+
+impl<T: Read> Read for HashMap<String, T> {
+    fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+        json.must_be_object(is_read);
+        let entries = match json {
+            Json::Entries(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        let entry = |(name, value): &(Cow<'_, str>, Json<'_>)| {
+            (name.clone().into_owned(), T::read(value, is_read))
+        };
+        entries.iter().map(entry).collect()
+    }
+}
+
+/// A moment as RFC 3339 writes it.
+fn moment(text: &str) -> Option<DateTime<Utc>> {
+    let (date, time) = text.split_at_checked(10)?;
+    let time = time.strip_prefix(['T', 't', ' '])?;
+    let mut numbers = date.split('-').map(|part| part.parse::<u32>().ok());
+    let mut next = || numbers.next().flatten();
+    let date = NaiveDate::from_ymd_opt(i32::try_from(next()?).ok()?, next()?, next()?)?;
+    let zone = time.rfind(['Z', 'z', '+', '-'])?;
+    let (time, zone) = time.split_at(zone);
+    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let (hour, rest) = before_colon(time)?;
+    let (minute, second) = before_colon(rest)?;
+    // Nine digits are nanoseconds.
+    let mut nanoseconds = 0_u32;
+    for place in 0..9 {
+        let digit = fraction
+            .as_bytes()
+            .get(place)
+            .map_or(0, |byte| byte.wrapping_sub(b'0'));
+        nanoseconds = nanoseconds * 10 + u32::from(digit).min(9);
+    }
+    let at = date.and_hms_nano_opt(hour, minute, second.parse().ok()?, nanoseconds)?;
+    let east_minutes = match zone.split_at(1) {
+        ("Z" | "z", "") => 0,
+        (sign, zone) => {
+            let (hours, minutes) = before_colon(zone)?;
+            let minutes = i64::from(hours * 60 + minutes.parse::<u32>().ok()?);
+            if sign == "-" { -minutes } else { minutes }
+        }
+    };
+    Some(at.and_utc() - TimeDelta::minutes(east_minutes))
+}
+
+fn before_colon(text: &str) -> Option<(u32, &str)> {
+    let (number, rest) = text.split_once(':')?;
+    Some((number.parse().ok()?, rest))
+}
+
+/// The tree of a whole body.
+fn tree(body: &[u8]) -> Result<Json<'_>> {
     let rest = str::from_utf8(body).map_err(|_| NotRead)?;
     let mut reader = Reader { rest };
-    let value = T::deserialize(&mut reader)?;
+    let tree = reader.value()?;
     match reader.peek() {
-        None => Ok(value),
+        None => Ok(tree),
         Some(_) => Err(NotRead),
     }
 }
 
 /// What has not been read yet.
-struct Reader<'de> {
-    rest: &'de str,
+struct Reader<'a> {
+    rest: &'a str,
 }
 
-enum Number {
-    Natural(u64),
-    Integer(i64),
-    Real(f64),
-}
+impl<'a> Reader<'a> {
+    fn value(&mut self) -> Result<Json<'a>> {
+        match self.peek() {
+            Some(b'{') => {
+                let mut entries = Vec::new();
+                self.between("{", "}", &mut |reader| {
+                    let name = reader.text()?;
+                    reader.take(":")?;
+                    entries.push((name, reader.value()?));
+                    Ok(())
+                })?;
+                Ok(Json::Entries(entries))
+            }
+            Some(b'[') => {
+                let mut items = Vec::new();
+                self.between("[", "]", &mut |reader| {
+                    items.push(reader.value()?);
+                    Ok(())
+                })?;
+                Ok(Json::Items(items))
+            }
+            Some(b'"') => Ok(Json::Text(self.text()?)),
+            Some(b't') => self.take("true").map(|()| Json::Bool(true)),
+            Some(b'f') => self.take("false").map(|()| Json::Bool(false)),
+            Some(b'n') => self.take("null").map(|()| Json::Null),
+            _ => self.number(),
+        }
+    }
 
-impl<'de> Reader<'de> {
+    /// Reads what stands between two brackets, one after the other.
+    fn between(
+        &mut self,
+        start: &str,
+        end: &str,
+        each: &mut dyn FnMut(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        self.take(start)?;
+        let mut is_first = true;
+        while self.peek() != end.bytes().next() {
+            if !mem::take(&mut is_first) {
+                self.take(",")?;
+            }
+            each(self)?;
+        }
+        self.take(end)
+    }
+
     /// The first byte of what comes next, after white space.
     fn peek(&mut self) -> Option<u8> {
         self.rest = self.rest.trim_start_matches([' ', '\n', '\r', '\t']);
@@ -68,13 +351,13 @@ impl<'de> Reader<'de> {
     }
 
     /// Takes a number of bytes that are ASCII, or up to a place where one is.
-    fn split(&mut self, bytes: usize) -> Result<&'de str> {
+    fn split(&mut self, bytes: usize) -> Result<&'a str> {
         let (part, rest) = self.rest.split_at_checked(bytes).ok_or(NotRead)?;
         self.rest = rest;
         Ok(part)
     }
 
-    fn text(&mut self) -> Result<Cow<'de, str>> {
+    fn text(&mut self) -> Result<Cow<'a, str>> {
         self.take("\"")?;
         let mut text = Cow::Borrowed("");
         loop {
@@ -118,7 +401,7 @@ impl<'de> Reader<'de> {
         u16::from_str_radix(self.split(4)?, 16).map_err(|_| NotRead)
     }
 
-    fn number(&mut self) -> Result<Number> {
+    fn number(&mut self) -> Result<Json<'a>> {
         self.peek();
         let mut bytes = self.rest.bytes();
         let end = bytes
@@ -126,251 +409,44 @@ impl<'de> Reader<'de> {
             .unwrap_or(self.rest.len());
         let text = self.split(end)?;
         if let Ok(number) = text.parse() {
-            Ok(Number::Natural(number))
+            Ok(Json::Natural(number))
         } else if let Ok(number) = text.parse() {
-            Ok(Number::Integer(number))
+            Ok(Json::Integer(number))
         } else {
-            real(text).map(Number::Real).ok_or(NotRead)
+            number::parse(text).map(Json::Real).ok_or(NotRead)
         }
-    }
-
-    /// Visits the values between two brackets.
-    fn between<T>(
-        &mut self,
-        start: &str,
-        end: &str,
-        visit: impl FnOnce(Items<'_, 'de>) -> Result<T>,
-    ) -> Result<T> {
-        self.take(start)?;
-        let value = visit(Items {
-            end: end.as_bytes()[0],
-            is_first: true,
-            reader: self,
-        })?;
-        self.take(end)?;
-        Ok(value)
-    }
-}
-
-/// A number with a fraction or an exponent. Up to 15 digits are exact; with more, the last bit or two may be others than
-/// the nearest, which would take the standard library's tables.
-fn real(text: &str) -> Option<f64> {
-    let (text, mut exponent) = match text.split_once(['e', 'E']) {
-        Some((text, exponent)) => (text, exponent.parse().ok()?),
-        None => (text, 0_i32),
-    };
-    let (sign, text) = text
-        .strip_prefix('-')
-        .map_or((1.0, text), |rest| (-1.0, rest));
-    if !text.starts_with(|character: char| character.is_ascii_digit()) {
-        return None;
-    }
-    let (mut digits, mut seen_point) = (0_u64, false);
-    for byte in text.bytes() {
-        match byte {
-            b'.' if !seen_point => seen_point = true,
-            b'0'..=b'9' => {
-                // Beyond these digits nothing changes any more.
-                let is_counted = digits < 10_u64.pow(18);
-                if is_counted {
-                    digits = digits * 10 + u64::from(byte - b'0');
-                }
-                exponent += i32::from(!is_counted) - i32::from(seen_point);
-            }
-            _ => return None,
-        }
-    }
-    let power = 10_f64.powi(exponent.checked_abs()?);
-    let digits = digits as f64;
-    let size = if exponent < 0 {
-        digits / power
-    } else {
-        digits * power
-    };
-    Some(sign * size.min(f64::MAX))
-}
-
-/// The values of an array, or the entries of an object, up to the bracket that ends them.
-struct Items<'a, 'de> {
-    reader: &'a mut Reader<'de>,
-    end: u8,
-    is_first: bool,
-}
-
-impl Items<'_, '_> {
-    fn is_next(&mut self) -> Result<bool> {
-        if self.reader.peek() == Some(self.end) {
-            return Ok(false);
-        }
-        if !mem::take(&mut self.is_first) {
-            self.reader.take(",")?;
-        }
-        Ok(true)
-    }
-}
-
-impl<'de> SeqAccess<'de> for Items<'_, 'de> {
-    type Error = NotRead;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        match self.is_next()? {
-            true => seed.deserialize(&mut *self.reader).map(Some),
-            false => Ok(None),
-        }
-    }
-}
-
-impl<'de> MapAccess<'de> for Items<'_, 'de> {
-    type Error = NotRead;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        match self.is_next()? {
-            true => seed.deserialize(&mut *self.reader).map(Some),
-            false => Ok(None),
-        }
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
-        self.reader.take(":")?;
-        seed.deserialize(&mut *self.reader)
-    }
-}
-
-/// Methods of a deserializer that read with one of its methods.
-macro_rules! read_with {
-    ($reader:ident: $($method:ident)*) => {
-        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-            self.$reader(visitor)
-        })*
-    };
-}
-
-impl<'de> Reader<'de> {
-    fn visit_number<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        match self.number()? {
-            Number::Natural(number) => visitor.visit_u64(number),
-            Number::Integer(number) => visitor.visit_i64(number),
-            Number::Real(number) => visitor.visit_f64(number),
-        }
-    }
-
-    fn visit_text<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        match self.text()? {
-            Cow::Borrowed(text) => visitor.visit_borrowed_str(text),
-            Cow::Owned(text) => visitor.visit_string(text),
-        }
-    }
-
-    fn visit_array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        self.between("[", "]", |items| visitor.visit_seq(items))
-    }
-
-    fn visit_object<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        self.between("{", "}", |items| visitor.visit_map(items))
-    }
-
-    fn visit_bool<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        let value = self.peek() == Some(b't');
-        self.take(if value { "true" } else { "false" })?;
-        visitor.visit_bool(value)
-    }
-
-    fn visit_null<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        self.take("null")?;
-        visitor.visit_unit()
-    }
-}
-
-impl<'de> Deserializer<'de> for &mut Reader<'de> {
-    type Error = NotRead;
-
-    read_with! {
-        visit_number: deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128 deserialize_u8
-        deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64
-    }
-    read_with! {
-        visit_text: deserialize_char deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf
-        deserialize_identifier
-    }
-    read_with! { visit_array: deserialize_seq }
-    read_with! { visit_object: deserialize_map }
-    read_with! { visit_bool: deserialize_bool }
-    read_with! { visit_null: deserialize_unit }
-    read_with! { deserialize_any: deserialize_ignored_any }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match self.peek() {
-            Some(b'{') => self.visit_object(visitor),
-            Some(b'[') => self.visit_array(visitor),
-            Some(b'"') => self.visit_text(visitor),
-            Some(b't' | b'f') => self.visit_bool(visitor),
-            Some(b'n') => self.visit_null(visitor),
-            _ => self.visit_number(visitor),
-        }
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        match self.peek() {
-            Some(b'n') => self.take("null").and_then(|()| visitor.visit_none()),
-            _ => visitor.visit_some(self),
-        }
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value> {
-        self.visit_object(visitor)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value> {
-        self.visit_null(visitor)
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value> {
-        self.visit_array(visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _len: usize,
-        visitor: V,
-    ) -> Result<V::Value> {
-        self.visit_array(visitor)
-    }
-
-    /// Of the names of an enum alone; one that holds values has its own name in a field, which serde reads as a map.
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value> {
-        visitor.visit_enum(CowStrDeserializer::new(self.text()?))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use std::borrow::Cow;
 
-    use super::{NotRead, read};
+    use chrono::DateTime;
+    use serde_json::{Map, Value, json};
+
+    use super::{Json, NotRead, Read, read};
     use crate::types;
+
+    impl Read for Value {
+        fn read(json: &Json<'_>, is_read: &mut bool) -> Self {
+            match json {
+                Json::Null => Self::Null,
+                Json::Bool(value) => (*value).into(),
+                Json::Natural(number) => (*number).into(),
+                Json::Integer(number) => (*number).into(),
+                Json::Real(number) => (*number).into(),
+                Json::Text(text) => text.as_ref().into(),
+                Json::Items(_) => Self::Array(Vec::read(json, is_read)),
+                Json::Entries(entries) => {
+                    let entry = |(name, value): &(Cow<'_, str>, Json<'_>)| {
+                        (name.clone().into_owned(), Self::read(value, is_read))
+                    };
+                    Self::Object(entries.iter().map(entry).collect::<Map<_, _>>())
+                }
+            }
+        }
+    }
 
     #[test]
     fn values_are_read_as_json_says() {
@@ -430,21 +506,46 @@ mod tests {
         });
     }
 
-    /// As `oneOf` becomes.
-    #[derive(serde::Deserialize, Debug, PartialEq)]
-    #[serde(untagged)]
-    enum Either {
-        Role(types::Role),
-        Place { place: Option<u32> },
+    #[test]
+    fn one_of_several_is_read() {
+        let change = json!({
+            "section": "os", "key": "kernel", "kind": "changed", "before": "1", "after": null,
+            "direction": null, "disposition": "drift",
+        });
+        let at = "2026-11-23T07:00:00Z";
+        let group = json!({ "change": change, "host_count": 0, "hosts": [], "first_at": at, "last_at": at });
+        let found = read(group.to_string().as_bytes());
+        assert!(
+            matches!(found, Ok(types::ChangeItem::Group(group)) if group.change.key == "kernel")
+        );
+        assert!(read::<types::ChangeItem>(b"{}").is_err());
     }
 
     #[test]
-    fn one_of_several_is_read() {
-        let check = |text: &str, expect| assert_eq!(read(text.as_bytes()), expect, "{text}");
-        check(r#""admin""#, Ok(Either::Role(types::Role::Admin)));
-        check(r#"{"place": 3}"#, Ok(Either::Place { place: Some(3) }));
-        check(r#"{"place": null}"#, Ok(Either::Place { place: None }));
-        check("[]", Err(NotRead));
+    fn moments_are_read() {
+        for text in [
+            "2026-11-23T07:00:00Z",
+            "2024-02-29T23:59:60Z",
+            "2026-11-23T07:00:00.5Z",
+            "2026-11-23t07:00:00.123456789z",
+            "2026-11-23T07:00:00+01:30",
+            "2026-11-23T07:00:00-05:00",
+            "2026-13-23T07:00:00Z",
+            "2026-02-30T07:00:00Z",
+            "2026-11-23T24:00:00Z",
+            "2026-11-23T07:00Z",
+            "2026-11-23T07:00:00",
+            "2026-11-23",
+            "today",
+            "",
+        ] {
+            let expect = DateTime::parse_from_rfc3339(text).map(|at| at.to_utc());
+            let found = read::<DateTime<_>>(json!(text).to_string().as_bytes());
+            // We know no leap seconds.
+            if !text.contains(":60") {
+                assert_eq!(found.ok(), expect.ok(), "{text}");
+            }
+        }
     }
 
     #[test]
@@ -455,8 +556,8 @@ mod tests {
         assert!(read::<types::FieldError>(b"{}").is_err());
         assert_eq!(read(br#""late""#), Ok(types::HostStatus::Late));
         assert_eq!(read::<types::HostStatus>(br#""asleep""#), Err(NotRead));
-        assert_eq!(read::<Option<[f64; 2]>>(b"[1, 2.5]"), Ok(Some([1.0, 2.5])));
-        assert!(read::<[f64; 2]>(b"[1, 2, 3]").is_err());
+        assert_eq!(read::<Option<f64>>(b"null"), Ok(None));
+        assert_eq!(read::<u32>(b"4294967296"), Err(NotRead));
         assert_eq!(read(b"1.7976931348623157e308"), Ok(f64::MAX));
     }
 }

@@ -1,11 +1,10 @@
 //! Requests without a way to send them, for who brings one: the browser has its own, and its is free.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::Write as _;
+use std::fmt::{self, Display};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use crate::read::{NotRead, read};
+use crate::read::{NotRead, Read, read};
+use crate::write::Write;
 
 /// What is asked of the API, ready to be sent.
 #[derive(Clone, Debug)]
@@ -21,7 +20,7 @@ pub struct Request {
 /// An operation of the API with everything that it needs; all of them stand in [`crate::operations`].
 pub trait Operation {
     /// What a success says.
-    type Answer: DeserializeOwned + 'static;
+    type Answer: Read + 'static;
 
     /// What is sent for it.
     fn into_request(self) -> Request;
@@ -74,9 +73,10 @@ impl Request {
     }
 
     /// Takes a body.
-    pub(crate) fn body(&mut self, body: &impl Serialize) {
-        // Generated types are plain data, which can always be written.
-        self.body = serde_json::to_string(body).ok();
+    pub(crate) fn body(&mut self, body: &dyn Write) {
+        let mut text = String::new();
+        body.write(&mut text);
+        self.body = Some(text);
     }
 }
 

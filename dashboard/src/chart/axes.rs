@@ -1,6 +1,7 @@
 //! The axes of a chart: their range, grid lines and labels.
 
 use chrono::DateTime;
+use infra_watch_client::number::shortest;
 use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
@@ -170,7 +171,7 @@ fn clock_labels(closures: &mut Kept) -> JsValue {
 /// Labels of an axis are round already: no more decimals than they need.
 fn axis_label(unit: Unit, value: f64) -> String {
     match unit {
-        Unit::Percent => format!("{value} %"),
+        Unit::Percent => format!("{} %", shortest(value)),
         _ if value == 0.0 => "0".to_owned(),
         _ => unit.format(value),
     }

@@ -18,9 +18,9 @@ const DRAG_PIXELS: f64 = 6.0;
 /// Colours that are told apart by everyone; a ninth line begins again.
 const COLOURS: usize = 8;
 /// How much of a line's colour its band has.
-const BAND_ALPHA: f64 = 0.18;
+const BAND_ALPHA: &str = "0.18";
 /// How much of a line's colour the ground under it has.
-const AREA_ALPHA: f64 = 0.08;
+const AREA_ALPHA: &str = "0.08";
 
 /// Everything uPlot is told about a chart beside its values.
 pub fn options(
@@ -113,11 +113,21 @@ fn series(panel: &Panel, hidden: &[bool]) -> (JsValue, JsValue) {
             ]));
         }
     }
+    // The bound first, then that for being over.
+    let looks = [("--chart-bound", 6.0), ("--chart-text", 2.0)];
+    for (colour, dash) in looks.into_iter().take(panel.bounds.len()) {
+        series.push(&object(&[
+            ("stroke", style(colour).into()),
+            ("width", 1.0.into()),
+            ("dash", Array::of2(&dash.into(), &4.0.into()).into()),
+            ("points", object(&[("show", false.into())])),
+        ]));
+    }
     (series.into(), bands.into())
 }
 
 /// A line's colour as its band has it; computed colours are of the form `rgb(…)`.
-fn translucent(colour: &str, alpha: f64) -> String {
+fn translucent(colour: &str, alpha: &str) -> String {
     let parts = colour
         .strip_prefix("rgb(")
         .and_then(|rest| rest.strip_suffix(')'));

@@ -1,5 +1,6 @@
 //! A share of a hundred as a bar with its number in it.
 
+use infra_watch_client::number::fixed;
 use yew::prelude::*;
 
 use crate::format;
@@ -23,7 +24,7 @@ pub fn bar(label: &str, percent: Option<f64>) -> Html {
     html! {
         <span class={level} title={format!("{label} {}", format::percent(percent))}>
             <svg width="100%" height="100%" aria-hidden="true" focusable="false">
-                <rect class="bar-fill" width={format!("{:.1}%", percent.clamp(0.0, 100.0))} height="100%" />
+                <rect class="bar-fill" width={format!("{}%", fixed(percent.clamp(0.0, 100.0), 1))} height="100%" />
             </svg>
             <span class="bar-number">{ format::whole_percent(percent) }</span>
         </span>

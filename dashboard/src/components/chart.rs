@@ -4,14 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use chrono::{DateTime, FixedOffset, Utc};
-use uuid::Uuid;
 use wasm_bindgen::closure::Closure;
 use web_sys::{HtmlElement, ResizeObserver};
 use yew::prelude::*;
 
 use super::icon::{Glyph, icon};
-use super::rail::Rail;
-use crate::change::Set;
+use super::rail::{History, Rail, percent};
+use crate::alert::{Band, place};
 use crate::chart::{Chart, Events};
 use crate::hooks::clock::{use_now, zone};
 use crate::hooks::theme::use_theme;
@@ -29,9 +28,9 @@ pub struct ChartCardProps {
     pub on_zoom: Callback<(i64, i64)>,
     /// A double click: back to the span before.
     pub on_back: Callback<()>,
-    /// The host's changes, oldest first, for those who may see them.
+    /// What happened to the host, for those who may see it.
     #[prop_or_default]
-    pub changes: Option<(Uuid, Shared<Vec<Set>>)>,
+    pub history: Option<History>,
 }
 
 /// The card with everything that belongs to a metric.
@@ -88,10 +87,11 @@ pub fn ChartCard(props: &ChartCardProps) -> Html {
             if *as_table {
                 <Numbers panel={panel.clone()} />
             } else {
-                if let Some((host_id, sets)) = &props.changes {
-                    <Rail host_id={*host_id} title={title.clone()} sets={sets.clone()} from={panel.from} to={panel.to} />
+                if let Some(history) = &props.history {
+                    <Rail history={history.clone()} title={title.clone()} from={panel.from} to={panel.to} />
                 }
                 <div class="chart" data-metric={panel.metric.clone()} role="img" aria-label={sentence} ondblclick={back}>
+                    { for props.history.as_ref().map(|history| tints(&history.bands, panel)) }
                     <Canvas panel={panel.clone()} hidden={(*hidden).clone()} {on_cursor} on_zoom={props.on_zoom.clone()} />
                 </div>
             }
@@ -104,6 +104,19 @@ pub fn ChartCard(props: &ChartCardProps) -> Html {
                 }
             </footer>
         </section>
+    }
+}
+
+/// The ground of the chart while an alert about its values fired.
+fn tints(bands: &[Band], panel: &Panel) -> Html {
+    let placed = place(bands, (panel.from, panel.to));
+    let placed = placed
+        .iter()
+        .filter(|placed| bands[placed.place].is_of_values);
+    html! {
+        <svg class="chart-tints" aria-hidden="true" focusable="false">
+            { for placed.map(|placed| html! { <rect x={percent(placed.along)} width={percent(placed.width)} height="100%" /> }) }
+        </svg>
     }
 }
 
@@ -218,15 +231,16 @@ fn Canvas(props: &CanvasProps) -> Html {
     let listeners = use_mut_ref(|| (props.on_cursor.clone(), props.on_zoom.clone()));
     *listeners.borrow_mut() = (props.on_cursor.clone(), props.on_zoom.clone());
     let theme = use_theme().theme;
+    let bounds = props.panel.bounds.len();
     let shape: Vec<(Option<String>, bool)> = props
         .panel
         .lines
         .iter()
         .map(|line| (line.instance.clone(), line.has_band()))
         .collect();
-    use_effect_with((shape, props.hidden.clone(), theme), {
+    use_effect_with((shape, bounds, props.hidden.clone(), theme), {
         let (node, chart, latest) = (node.clone(), chart.clone(), latest.clone());
-        move |(_, hidden, _)| {
+        move |(_, _, hidden, _)| {
             let cursors = listeners.clone();
             let events = Events {
                 on_cursor: Callback::from(move |place| cursors.borrow().0.emit(place)),

@@ -60,6 +60,9 @@ pub struct TextFieldProps {
     /// What is wrong with it.
     #[prop_or_default]
     pub error: Option<AttrValue>,
+    /// The id of a list with what it may be.
+    #[prop_or_default]
+    pub list: Option<AttrValue>,
     /// Whether it must be filled.
     #[prop_or_default]
     pub required: bool,
@@ -92,7 +95,7 @@ pub fn TextField(props: &TextFieldProps) -> Html {
     html! {
         <Field id={props.id.clone()} label={props.label.clone()} help={props.help.clone()} error={props.error.clone()}>
             <input ref={node} id={props.id.clone()} name={props.id.clone()} type={props.kind.clone()} value={props.value.clone()} {oninput}
-                placeholder={props.placeholder.clone()} autocomplete={props.autocomplete.clone()} required={props.required}
+                placeholder={props.placeholder.clone()} autocomplete={props.autocomplete.clone()} required={props.required} list={props.list.clone()}
                 aria-describedby={note} aria-invalid={props.error.is_some().then_some("true")} spellcheck="false" />
         </Field>
     }

@@ -1,8 +1,8 @@
 //! The fleet as a table: only the rows on the screen exist, values change in place.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use infra_watch_client::types::Host;
+use infra_watch_client::types::{Host, Role};
 use uuid::Uuid;
 use yew::prelude::*;
 
@@ -13,10 +13,12 @@ use super::labels::{self, label_chips};
 use super::sparkline::sparkline;
 use super::status::{self, status_mark};
 use super::time::Time;
+use crate::api::use_role;
 use crate::fleet::{Column, Sort};
 use crate::format;
 use crate::hooks::rows::use_rows;
 use crate::loaded::Shared;
+use crate::pairs::Pairs;
 use crate::route::Route;
 
 /// The last hour of each host's CPU.
@@ -41,6 +43,7 @@ pub struct FleetTableProps {
 pub fn FleetTable(props: &FleetTableProps) -> Html {
     let body = use_node_ref();
     let rows = use_rows(&body, props.places.len());
+    let may_see = use_role() >= Role::Operator;
     let head = |column: Column, name: &'static str, class: &'static str| {
         html! { <Head {column} {name} {class} sort={props.sort} on_sort={props.on_sort.clone()} /> }
     };
@@ -50,7 +53,7 @@ pub fn FleetTable(props: &FleetTableProps) -> Html {
             .histories
             .as_ref()
             .and_then(|histories| histories.get(&host.host_id));
-        html! { <Row key={host.host_id.as_u128()} row={place + 2} look={Look::of(host, history)} /> }
+        html! { <Row key={host.host_id.as_u128()} row={place + 2} look={Look::of(host, history, may_see)} /> }
     };
     html! {
         <table class="table fleet" aria-rowcount={(props.places.len() + 1).to_string()}>
@@ -109,7 +112,7 @@ fn Head(props: &HeadProps) -> Html {
 struct Look {
     host_id: Uuid,
     name: String,
-    labels: BTreeMap<String, String>,
+    labels: Pairs,
     os: String,
     status: infra_watch_client::types::HostStatus,
     cpu: Option<f64>,
@@ -119,10 +122,11 @@ struct Look {
     last_seen_at: Option<chrono::DateTime<chrono::Utc>>,
     history: Vec<Option<f64>>,
     set_aside: usize,
+    firing: u32,
 }
 
 impl Look {
-    fn of(host: &Host, history: Option<&Vec<Option<f64>>>) -> Self {
+    fn of(host: &Host, history: Option<&Vec<Option<f64>>>, may_see: bool) -> Self {
         Self {
             host_id: host.host_id,
             name: host.name.clone(),
@@ -136,6 +140,7 @@ impl Look {
             last_seen_at: host.last_seen_at,
             history: history.cloned().unwrap_or_default(),
             set_aside: host.set_aside.len(),
+            firing: if may_see { host.firing_alerts } else { 0 },
         }
     }
 }
@@ -168,6 +173,7 @@ fn Row(props: &RowProps) -> Html {
             <td class="cell-name">
                 { link(to, "host-link", html! { <>{ &look.name }</> }) }
                 <span class="cell-notes">
+                    if look.firing > 0 { <span class="badge badge-firing" title="Alerts that fire here">{ icon(Glyph::Bell) }{ look.firing }<span class="visually-hidden">{ " firing" }</span></span> }
                     if look.set_aside > 0 { <span class="badge badge-warning" title="Other machines report as this host, and are not let in">{ icon(Glyph::Warning) }{ look.set_aside }<span class="visually-hidden">{ " machines set aside" }</span></span> }
                     { label_chips(&look.labels) }
                 </span>

@@ -1,18 +1,16 @@
 //! Links and addresses: a place with what stands in its query.
 
-use std::collections::BTreeMap;
-
 use yew::prelude::*;
-use yew_router::history::{BrowserHistory, History as _};
-use yew_router::prelude::*;
 
+use crate::hooks::place;
+use crate::pairs::Pairs;
 use crate::route::Route;
 
 /// A place with what stands in its query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Address {
     route: Route,
-    query: BTreeMap<String, String>,
+    query: Pairs,
 }
 
 impl Address {
@@ -21,14 +19,14 @@ impl Address {
         let mut address = Self::from(route);
         for (name, value) in query {
             if !value.is_empty() {
-                address.query.insert(name.to_owned(), value);
+                address.query.set(name, Some(value));
             }
         }
         address
     }
 
     /// A place with a whole query.
-    pub fn with(route: Route, query: BTreeMap<String, String>) -> Self {
+    pub fn with(route: Route, query: Pairs) -> Self {
         Self { route, query }
     }
 
@@ -46,12 +44,12 @@ impl Address {
 
     /// Goes there.
     pub fn go(&self) {
-        BrowserHistory::new().push(self.href());
+        place::go(&self.href(), true);
     }
 
     /// Goes there in place of where one is, which "back" then does not find.
     pub fn replace(&self) {
-        BrowserHistory::new().replace(self.href());
+        place::go(&self.href(), false);
     }
 }
 
@@ -59,7 +57,7 @@ impl From<Route> for Address {
     fn from(route: Route) -> Self {
         Self {
             route,
-            query: BTreeMap::new(),
+            query: Pairs::new(),
         }
     }
 }

@@ -41,6 +41,8 @@ pub enum Glyph {
     Machine,
     /// A diamond: changes, as over a chart.
     Change,
+    /// A bell: alerts.
+    Bell,
     /// A box: what is installed.
     Inventory,
     /// Two columns: one beside the other.
@@ -75,6 +77,9 @@ impl Glyph {
             Self::Up => "M4 9.700l4-4 4 4",
             Self::Right => "M6.300 4l4 4-4 4",
             Self::Change => "M8 2.200l5.800 5.800-5.800 5.800-5.800-5.800z",
+            Self::Bell => {
+                "M3.300 11.500c1.200-1.300 1.200-2.700 1.200-4.500a3.500 3.500 0 0 1 7 0c0 1.800 0 3.200 1.200 4.500zM6.600 13.500h2.800"
+            }
             Self::Inventory => {
                 "M2.500 5l5.500-2.800 5.500 2.800v6l-5.500 2.800-5.500-2.800zM2.500 5l5.500 2.800 5.500-2.800M8 7.800v6"
             }

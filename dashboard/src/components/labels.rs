@@ -1,21 +1,23 @@
 //! A host's labels: as chips, and as the text in which they are edited.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Deref;
 
 use yew::prelude::*;
 
-/// Labels by name. Put in one by one: collecting sorts first, with code of its own for each kind of labels.
-pub fn sorted<V: Deref<Target = String>>(labels: &HashMap<String, V>) -> BTreeMap<String, String> {
-    let mut sorted = BTreeMap::new();
+use crate::pairs::Pairs;
+
+/// Labels by name.
+pub fn sorted<V: Deref<Target = String>>(labels: &HashMap<String, V>) -> Pairs {
+    let mut sorted = Pairs::new();
     for (name, value) in labels {
-        sorted.insert(name.clone(), value.deref().clone());
+        sorted.insert((name.clone(), value.deref().clone()));
     }
     sorted
 }
 
 /// Labels as chips.
-pub fn label_chips(labels: &BTreeMap<String, String>) -> Html {
+pub fn label_chips(labels: &Pairs) -> Html {
     html! {
         <span class="labels">
             { for labels.iter().map(|(name, value)| html! {
@@ -26,7 +28,7 @@ pub fn label_chips(labels: &BTreeMap<String, String>) -> Html {
 }
 
 /// Labels as they are edited: `name=value`, separated by commas.
-pub fn to_text(labels: &BTreeMap<String, String>) -> String {
+pub fn to_text(labels: &Pairs) -> String {
     labels
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
@@ -35,8 +37,8 @@ pub fn to_text(labels: &BTreeMap<String, String>) -> String {
 }
 
 /// Labels out of the edited text; a part without `=` is named in the error.
-pub fn from_text(text: &str) -> Result<BTreeMap<String, String>, String> {
-    let mut labels = BTreeMap::new();
+pub fn from_text(text: &str) -> Result<Pairs, String> {
+    let mut labels = Pairs::new();
     for part in text
         .split(',')
         .map(str::trim)
@@ -44,7 +46,7 @@ pub fn from_text(text: &str) -> Result<BTreeMap<String, String>, String> {
     {
         match part.split_once('=') {
             Some((name, value)) if !name.trim().is_empty() => {
-                labels.insert(name.trim().to_owned(), value.trim().to_owned());
+                labels.set(name.trim(), Some(value.trim().to_owned()));
             }
             _ => return Err(format!("“{part}” is not of the form name=value")),
         }

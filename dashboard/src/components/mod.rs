@@ -1,5 +1,6 @@
 //! Parts of pages: they take props and never fetch.
 
+pub mod alert;
 pub mod ask;
 pub mod bar;
 pub mod capped;
@@ -23,3 +24,4 @@ pub mod secret;
 pub mod sparkline;
 pub mod status;
 pub mod time;
+pub mod whom;

@@ -1,11 +1,12 @@
 //! A line of the last hour, as small as a word.
 
+use infra_watch_client::number::fixed;
 use yew::prelude::*;
 
 /// Width of the drawing's own coordinates.
-const WIDTH: f64 = 120.0;
+const WIDTH: u32 = 120;
 /// Height of the drawing's own coordinates.
-const HEIGHT: f64 = 24.0;
+const HEIGHT: u32 = 24;
 /// The least upper end of the scale, so that an idle machine draws a calm line.
 const LEAST_TOP: f64 = 20.0;
 
@@ -23,8 +24,8 @@ pub fn sparkline(values: &[Option<f64>]) -> Html {
 /// The outline and the filled area of each unbroken run of values.
 fn paths(values: &[Option<f64>]) -> (String, String) {
     let top = values.iter().flatten().copied().fold(LEAST_TOP, f64::max);
-    let x = |index: usize| index as f64 * WIDTH / (values.len().max(2) - 1) as f64;
-    let y = |value: f64| HEIGHT - 1.0 - value.max(0.0) / top * (HEIGHT - 2.0);
+    let x = |index: usize| index as f64 * f64::from(WIDTH) / (values.len().max(2) - 1) as f64;
+    let y = |value: f64| f64::from(HEIGHT - 1) - value.max(0.0) / top * f64::from(HEIGHT - 2);
     let (mut line, mut area) = (String::new(), String::new());
     let mut run_start = None;
     for (index, value) in values.iter().enumerate() {
@@ -32,23 +33,23 @@ fn paths(values: &[Option<f64>]) -> (String, String) {
             close(&mut area, run_start.take(), x(index.saturating_sub(1)));
             continue;
         };
-        let point = format!("{:.1} {:.1}", x(index), y(*value));
+        let point = format!("{} {}", fixed(x(index), 1), fixed(y(*value), 1));
         if run_start.is_none() {
             run_start = Some(x(index));
             line.push_str(&format!("M{point}"));
-            area.push_str(&format!("M{:.1} {HEIGHT}L{point}", x(index)));
+            area.push_str(&format!("M{} {HEIGHT}L{point}", fixed(x(index), 1)));
         } else {
             line.push_str(&format!("L{point}"));
             area.push_str(&format!("L{point}"));
         }
     }
-    close(&mut area, run_start, WIDTH);
+    close(&mut area, run_start, f64::from(WIDTH));
     (line, area)
 }
 
 fn close(area: &mut String, run_start: Option<f64>, end: f64) {
     if run_start.is_some() {
-        area.push_str(&format!("L{end:.1} {HEIGHT}Z"));
+        area.push_str(&format!("L{} {HEIGHT}Z", fixed(end, 1)));
     }
 }
 

@@ -6,7 +6,7 @@ use infra_watch_client::types::{self, ApiToken, Role};
 use uuid::Uuid;
 use yew::prelude::*;
 
-use super::administration::{Administration, skeleton};
+use super::section::{SectionPage, skeleton};
 use crate::api::{Api, ApiError, PAGE_ITEMS, use_role};
 use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
@@ -69,7 +69,7 @@ pub fn ApiTokens() -> Html {
     };
     let close = start(Doing::Nothing);
     html! {
-        <Administration route={Route::ApiTokens} about="Your own tokens, for programs that act for you." create={Some(AttrValue::from("New token"))} on_create={start(Doing::Create)}>
+        <SectionPage route={Route::ApiTokens} about="Your own tokens, for programs that act for you." create={Some(AttrValue::from("New token"))} on_create={start(Doing::Create)}>
             { tokens.show(skeleton, |tokens| if tokens.is_empty() {
                 html! { <div class="card"><Empty glyph={Glyph::Shield} title="You have no API token."><p class="muted">{ "Make one for a program that reads metrics or manages hosts for you." }</p></Empty></div> }
             } else {
@@ -88,7 +88,7 @@ pub fn ApiTokens() -> Html {
                 Doing::Show(token) => html! { <ShowToken {token} on_close={close} /> },
                 Doing::Delete(token_id, name) => delete_token(token_id, name, close, tokens.retry.clone()),
             } }
-        </Administration>
+        </SectionPage>
     }
 }
 

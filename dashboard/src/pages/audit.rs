@@ -4,7 +4,7 @@ use infra_watch_client::operations;
 use infra_watch_client::types::{AuditEntry, PageAuditEntry};
 use yew::prelude::*;
 
-use super::administration::{Administration, skeleton};
+use super::section::{SectionPage, skeleton};
 use crate::components::time::Time;
 use crate::hooks::polled::use_polled;
 use crate::hooks::submit::use_submit;
@@ -38,7 +38,7 @@ pub fn Audit() -> Html {
         html! { <button type="button" class="button" {onclick} disabled={busy}>{ if busy { "Loading" } else { "Load more" } }</button> }
     });
     html! {
-        <Administration route={Route::Audit} about="Who did what to which object, newest first.">
+        <SectionPage route={Route::Audit} about="Who did what to which object, newest first.">
             { newest.show(skeleton, |page| html! {
                 <>
                     <div class="card table-card">
@@ -51,7 +51,7 @@ pub fn Audit() -> Html {
                     <div class="more">{ for more }</div>
                 </>
             }) }
-        </Administration>
+        </SectionPage>
     }
 }
 

@@ -1,7 +1,5 @@
 //! How a host differs from its approved baseline, and what may be done about it.
 
-use std::collections::BTreeSet;
-
 use infra_watch_client::operations;
 use infra_watch_client::types::{Drift, DriftState, Host, HostDriftState, HostStatus, Role};
 use web_sys::HtmlInputElement;
@@ -26,13 +24,14 @@ use crate::format;
 use crate::hooks::polled::use_polled;
 use crate::hooks::query::use_query;
 use crate::loaded::Shared;
+use crate::pairs::Pairs;
 use crate::route::Route;
 
 /// How often the drift is asked for.
 const DRIFT_SECONDS: u32 = 30;
 
 /// Items by section and key.
-pub type Chosen = BTreeSet<(String, String)>;
+pub type Chosen = Pairs;
 
 /// All that is known of a host's drift.
 struct Known {
@@ -206,27 +205,32 @@ struct Choice {
 impl Choice {
     /// A box that chooses these items, or leaves them.
     fn over(&self, label: &str, of: Chosen) -> Html {
-        let is_on = !of.is_empty() && of.is_subset(&self.ready);
+        let is_on = !of.is_empty() && of.iter().all(|item| self.ready.contains(item));
         let this = self.clone();
         let onchange = move |event: Event| {
             let is_on = event
                 .target_dyn_into::<HtmlInputElement>()
                 .is_some_and(|input| input.checked());
-            this.chosen.set(if is_on {
-                this.ready.union(&of).cloned().collect()
-            } else {
-                this.ready.difference(&of).cloned().collect()
-            });
+            let mut next = this.ready.clone();
+            for item in of.iter() {
+                if is_on {
+                    next.insert(item.clone());
+                } else {
+                    next.remove(item);
+                }
+            }
+            this.chosen.set(next);
         };
         html! { <td class="cell-choice"><input type="checkbox" checked={is_on} aria-label={format!("Select {label}")} {onchange} /></td> }
     }
 }
 
 fn ids<'a>(items: impl IntoIterator<Item = &'a Drift>) -> Chosen {
-    let items = items.into_iter();
-    items
-        .map(|item| (item.section.clone(), item.key.clone()))
-        .collect()
+    let mut ids = Chosen::new();
+    for item in items {
+        ids.insert((item.section.clone(), item.key.clone()));
+    }
+    ids
 }
 
 #[derive(PartialEq, Properties)]
@@ -254,7 +258,8 @@ fn Items(props: &ItemsProps) -> Html {
     };
     let places: Vec<usize> = (0..items.len()).filter(is_shown).collect();
     // Those that are gone meanwhile are not approved, and not counted.
-    let ready: Chosen = ids(items.iter()).intersection(&chosen).cloned().collect();
+    let is_chosen = |item: &&Drift| chosen.contains(&(item.section.clone(), item.key.clone()));
+    let ready = ids(items.iter().filter(is_chosen));
     let count = ready.len();
     let act_on = |action: &'static str,
                   is_primary: bool,

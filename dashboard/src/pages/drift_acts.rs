@@ -197,9 +197,11 @@ mod tests {
     #[test]
     fn a_reason_is_needed_and_too_many_are_refused() {
         let items = |count: usize| -> Chosen {
-            (0..count)
-                .map(|number| ("packages".to_owned(), format!("dpkg/{number}")))
-                .collect()
+            let mut items = Chosen::new();
+            for number in 0..count {
+                items.insert(("packages".to_owned(), format!("dpkg/{number}")));
+            }
+            items
         };
         let field = |error: Option<ApiError>| error.map(|error| error.fields[0].name.clone());
         let all = Selector::default();

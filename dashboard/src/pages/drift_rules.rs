@@ -1,13 +1,11 @@
 //! Rules that say which changes are expected, and which do not matter.
 
-use std::collections::HashMap;
-
 use infra_watch_client::operations;
-use infra_watch_client::types::{self, DriftRule, DriftRuleKind, Host, Selector};
+use infra_watch_client::types::{self, DriftRule, DriftRuleKind, Host};
 use uuid::Uuid;
 use yew::prelude::*;
 
-use super::administration::{Administration, skeleton};
+use super::section::{SectionPage, skeleton};
 use crate::api::{Api, ApiError, PAGE_ITEMS};
 use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
@@ -15,14 +13,15 @@ use crate::components::empty::Empty;
 use crate::components::field::{SelectField, TextField};
 use crate::components::form::Form;
 use crate::components::icon::Glyph;
-use crate::components::labels;
 use crate::components::time::Time;
+use crate::components::whom::whom_fields;
 use crate::hooks::clock::{use_now, zone};
 use crate::hooks::polled::use_polled;
 use crate::hooks::submit::use_submit;
 use crate::loaded::Shared;
 use crate::range;
 use crate::route::Route;
+use crate::whom::{Whom, or};
 
 /// What is being done.
 #[derive(Clone, PartialEq)]
@@ -77,7 +76,7 @@ pub fn DriftRules() -> Html {
     };
     let close = start(Doing::Nothing);
     html! {
-        <Administration route={Route::DriftRules} about="What is expected or does not matter. Rules mark changes; they hide none." create={Some(AttrValue::from("New rule"))} on_create={start(Doing::Create)}>
+        <SectionPage route={Route::DriftRules} about="What is expected or does not matter. Rules mark changes; they hide none." create={Some(AttrValue::from("New rule"))} on_create={start(Doing::Create)}>
             { known.show(skeleton, |known| if known.rules.is_empty() {
                 html! { <div class="card"><Empty glyph={Glyph::Change} title="There is no rule."><p class="muted">{ "Every change counts as drift until its baseline is approved." }</p></Empty></div> }
             } else {
@@ -95,24 +94,8 @@ pub fn DriftRules() -> Html {
                 (Doing::Delete(rule_id, sentence), _) => delete_rule(rule_id, &sentence, close, known.retry.clone()),
                 _ => Html::default(),
             } }
-        </Administration>
+        </SectionPage>
     }
-}
-
-/// Whom a rule is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    All,
-    Labels,
-    Hosts,
-}
-
-impl Whose {
-    const WORDS: [(Self, &str); 3] = [
-        (Self::All, "all hosts"),
-        (Self::Labels, "hosts with labels"),
-        (Self::Hosts, "these hosts"),
-    ];
 }
 
 /// A rule as it is edited.
@@ -121,9 +104,7 @@ struct Draft {
     is_expected: bool,
     section: String,
     key: String,
-    whose: Whose,
-    /// Labels, or names of hosts.
-    which: String,
+    whom: Whom,
     from: String,
     to: String,
     reason: String,
@@ -135,8 +116,7 @@ impl Draft {
             is_expected: false,
             section: "packages".to_owned(),
             key: String::new(),
-            whose: Whose::All,
-            which: String::new(),
+            whom: Whom::all(),
             from: String::new(),
             to: String::new(),
             reason: String::new(),
@@ -145,57 +125,27 @@ impl Draft {
 
     /// A rule as it would have been edited; its times stand elsewhere.
     fn of(rule: &DriftRule, hosts: &[Host]) -> Self {
-        let name = |id: &Uuid| {
-            let host = hosts.iter().find(|host| host.host_id == *id);
-            host.map_or_else(
-                || "a host that is gone".to_owned(),
-                |host| host.name.clone(),
-            )
-        };
-        let (whose, which) = match &rule.selector {
-            Selector {
-                labels: Some(labels),
-                ..
-            } if !labels.is_empty() => (Whose::Labels, labels::to_text(&labels::sorted(labels))),
-            Selector {
-                host_ids: Some(ids),
-                ..
-            } => (
-                Whose::Hosts,
-                ids.iter().map(name).collect::<Vec<_>>().join(", "),
-            ),
-            _ => (Whose::All, String::new()),
-        };
         Self {
             is_expected: rule.kind == DriftRuleKind::Expected,
             section: rule.section.clone(),
             key: rule.key.clone(),
-            whose,
-            which,
+            whom: Whom::of(&rule.selector, hosts),
             ..Self::new()
         }
     }
 
     /// What it says: "Ignore LC_* in environment on all hosts".
     fn sentence(&self) -> String {
-        let or = |text: &str, otherwise: &str| {
-            let text = text.trim();
-            if text.is_empty() { otherwise } else { text }.to_owned()
-        };
         let verb = if self.is_expected {
             "Expect changes of"
         } else {
             "Ignore"
         };
-        let whose = match self.whose {
-            Whose::All => "all hosts".to_owned(),
-            Whose::Labels => format!("hosts with {}", or(&self.which, "…")),
-            Whose::Hosts => or(&self.which, "…"),
-        };
         format!(
-            "{verb} {} in {} on {whose}",
+            "{verb} {} in {} on {}",
             or(&self.key, "…"),
-            or(&self.section, "…")
+            or(&self.section, "…"),
+            self.whom.words()
         )
     }
 
@@ -205,13 +155,6 @@ impl Draft {
         hosts: &[Host],
         zone: chrono::FixedOffset,
     ) -> Result<types::CreateDriftRule, ApiError> {
-        let moment = |name: &str, text: &str| match text {
-            "" => Ok(None),
-            _ => range::from_field(text, zone)
-                .and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0))
-                .map(Some)
-                .ok_or_else(|| ApiError::field(name, "is not a date with a time")),
-        };
         Ok(types::CreateDriftRule {
             kind: if self.is_expected {
                 DriftRuleKind::Expected
@@ -221,38 +164,10 @@ impl Draft {
             section: ApiError::checked("section", self.section.trim())?,
             key: ApiError::checked("key", self.key.trim())?,
             reason: ApiError::checked("reason", self.reason.trim())?,
-            selector: Some(self.selector(hosts)?),
-            from: moment("from", &self.from)?,
-            to: moment("to", &self.to)?,
+            selector: Some(self.whom.selector(hosts)?),
+            from: range::moment("from", &self.from, zone)?,
+            to: range::moment("to", &self.to, zone)?,
         })
-    }
-
-    fn selector(&self, hosts: &[Host]) -> Result<Selector, ApiError> {
-        let wrong = |message: String| ApiError::field("selector", message);
-        let mut selector = Selector::default();
-        match self.whose {
-            Whose::All => {}
-            Whose::Labels => {
-                let mut labels = HashMap::new();
-                for (name, value) in labels::from_text(&self.which).map_err(wrong)? {
-                    labels.insert(name, ApiError::checked("selector", &value)?);
-                }
-                if labels.is_empty() {
-                    return Err(wrong("must not be empty".to_owned()));
-                }
-                selector.labels = Some(labels);
-            }
-            Whose::Hosts => {
-                let names = self.which.split(',').map(str::trim);
-                let find = |name: &str| {
-                    let host = hosts.iter().find(|host| host.name == name);
-                    host.map(|host| host.host_id)
-                        .ok_or_else(|| wrong(format!("no host is called “{name}”")))
-                };
-                selector.host_ids = Some(names.map(find).collect::<Result<_, _>>()?);
-            }
-        }
-        Ok(selector)
     }
 }
 
@@ -296,11 +211,14 @@ fn CreateRule(props: &CreateRuleProps) -> Html {
         ("ignore", "does not matter: ignore it"),
         ("expected", "is planned: expect it"),
     ];
-    let whose = Whose::WORDS.map(|(_, words)| (words.into(), words.into()));
-    let held = Whose::WORDS
-        .iter()
-        .find(|(whose, _)| *whose == draft.whose)
-        .map_or("", |(_, words)| *words);
+    let on_whom = {
+        let draft = draft.clone();
+        Callback::from(move |whom| {
+            let mut next = (*draft).clone();
+            next.whom = whom;
+            draft.set(next);
+        })
+    };
     let shown = ["section", "key", "reason", "selector", "from", "to"];
     html! {
         <Dialog title="New rule" on_close={props.on_close.clone()}>
@@ -309,13 +227,7 @@ fn CreateRule(props: &CreateRuleProps) -> Html {
                 <SelectField id="kind" label="What changes" value={if draft.is_expected { "expected" } else { "ignore" }} options={kinds.map(words).to_vec()} on_change={take(|draft, text| draft.is_expected = text == "expected")} />
                 <TextField id="section" label="Section" value={draft.section.clone()} on_input={take(|draft, text| draft.section = text)} error={submit.field("section")} help="packages, os, services, files, environment, or a pattern with * and ?." />
                 <TextField id="key" label="Item" value={draft.key.clone()} on_input={take(|draft, text| draft.key = text)} error={submit.field("key")} placeholder="dpkg/nginx*" help="The whole key, or a pattern with * and ?." autofocus={true} />
-                <SelectField id="whose" label="Where" value={held} options={whose.to_vec()} on_change={take(|draft, text| {
-                    draft.whose = Whose::WORDS.iter().find(|(_, words)| *words == text).map_or(Whose::All, |(whose, _)| *whose);
-                })} />
-                if draft.whose != Whose::All {
-                    <TextField id="which" label={if draft.whose == Whose::Labels { "Labels" } else { "Hosts" }} value={draft.which.clone()} on_input={take(|draft, text| draft.which = text)} error={submit.field("selector")}
-                        placeholder={if draft.whose == Whose::Labels { "role=web, env=prod" } else { "web-1, web-2" }} />
-                }
+                { whom_fields(&draft.whom, on_whom, submit.field("selector")) }
                 if draft.is_expected {
                     <TextField id="from" label="From" kind="datetime-local" value={draft.from.clone()} on_input={take(|draft, text| draft.from = text)} error={submit.field("from")} help="Empty is from now on." />
                     <TextField id="to" label="To" kind="datetime-local" value={draft.to.clone()} on_input={take(|draft, text| draft.to = text)} error={submit.field("to")} help="Empty is for ever." />
@@ -343,6 +255,7 @@ fn delete_rule(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::whom::Whose;
 
     fn draft() -> Draft {
         Draft {
@@ -362,8 +275,10 @@ mod tests {
         let planned = Draft {
             is_expected: true,
             key: String::new(),
-            whose: Whose::Labels,
-            which: "role=web".to_owned(),
+            whom: Whom {
+                whose: Whose::Labels,
+                which: "role=web".to_owned(),
+            },
             ..draft()
         };
         assert_eq!(
@@ -387,13 +302,6 @@ mod tests {
         check(|draft| draft.reason.clear(), Some("reason"));
         check(|draft| draft.to = "2026-11-23T09:00".to_owned(), None);
         check(|draft| draft.to = "soon".to_owned(), Some("to"));
-        check(|draft| draft.whose = Whose::Labels, Some("selector"));
-        check(
-            |draft| {
-                draft.whose = Whose::Hosts;
-                draft.which = "nobody".to_owned();
-            },
-            Some("selector"),
-        );
+        check(|draft| draft.whom.whose = Whose::Labels, Some("selector"));
     }
 }

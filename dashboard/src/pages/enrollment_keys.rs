@@ -6,7 +6,7 @@ use infra_watch_client::types::{self, EnrollmentKey};
 use uuid::Uuid;
 use yew::prelude::*;
 
-use super::administration::{Administration, skeleton};
+use super::section::{SectionPage, skeleton};
 use crate::api::{Api, ApiError, PAGE_ITEMS};
 use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
@@ -80,7 +80,7 @@ pub fn EnrollmentKeys() -> Html {
     };
     let close = start(Doing::Nothing);
     html! {
-        <Administration route={Route::EnrollmentKeys} about="An agent that starts with one of these keys joins the fleet." create={Some(AttrValue::from("New key"))} on_create={start(Doing::Create)}>
+        <SectionPage route={Route::EnrollmentKeys} about="An agent that starts with one of these keys joins the fleet." create={Some(AttrValue::from("New key"))} on_create={start(Doing::Create)}>
             { keys.show(skeleton, |keys| if keys.is_empty() {
                 html! { <div class="card"><Empty glyph={Glyph::Machine} title="There is no enrolment key yet."><p class="muted">{ "Make one to let agents join." }</p></Empty></div> }
             } else {
@@ -99,7 +99,7 @@ pub fn EnrollmentKeys() -> Html {
                 Doing::Show(key) => html! { <ShowKey secret={key} on_close={close} /> },
                 Doing::Delete(key_id, name) => delete_key(key_id, name, close, keys.retry.clone()),
             } }
-        </Administration>
+        </SectionPage>
     }
 }
 

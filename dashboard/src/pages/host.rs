@@ -5,6 +5,7 @@ use infra_watch_client::types::{Host, Role};
 use uuid::Uuid;
 use yew::prelude::*;
 
+use super::alerts::AlertLog;
 use super::configuration::{ConfigurationTab, nothing_yet};
 use super::drift::DriftTab;
 use super::host_changes::changes_tab;
@@ -24,11 +25,12 @@ use crate::loaded::Shared;
 use crate::route::Route;
 
 /// The tabs: what stands in the address, and words.
-const TABS: [(&str, &str); 4] = [
+const TABS: [(&str, &str); 5] = [
     ("", "Metrics"),
     ("configuration", "Configuration"),
     ("changes", "Changes"),
     ("drift", "Drift"),
+    ("alerts", "Alerts"),
 ];
 /// How often the host is asked for.
 const HOST_SECONDS: u32 = 5;
@@ -75,6 +77,7 @@ fn tabs(host: &Shared<Host>, query: &Query, may_see: bool) -> Html {
                 "configuration" if host.snapshot_at.is_none() => html! { <div class="card">{ nothing_yet() }</div> },
                 "configuration" => html! { <ConfigurationTab {host_id} /> },
                 "changes" => changes_tab(host_id, query),
+                "alerts" => html! { <AlertLog host_id={Some(host_id)} /> },
                 "drift" => html! { <DriftTab host={host.clone()} /> },
                 _ => html! { <Metrics {host_id} interval_seconds={host.interval_seconds} /> },
             } }
@@ -101,12 +104,21 @@ fn Header(props: &HeaderProps) -> Html {
         let state = state.clone();
         Callback::from(move |()| state.set(value))
     };
+    let alerts = Address::new(
+        Route::Host {
+            host_id: host.host_id,
+        },
+        [("tab", "alerts".to_owned())],
+    );
     let (edit, delete) = (set(&editing, true), set(&deleting, true));
     html! {
         <section class="host-head" data-status={status::name(host.status)}>
             <div class="host-title">
                 <h1>{ &host.name }</h1>
                 { status_mark(host.status) }
+                if role >= Role::Operator && host.firing_alerts > 0 {
+                    { link(alerts, "badge badge-firing", html! { <>{ icon(Glyph::Bell) }{ format::count(host.firing_alerts as usize, "alert") }{ " firing" }</> }) }
+                }
                 { label_chips(&labels::sorted(&host.labels)) }
                 if role == Role::Admin {
                     <div class="host-actions">

@@ -5,11 +5,13 @@ use infra_watch_client::types::{Aggregate, Role, SeriesInfo};
 use uuid::Uuid;
 use yew::prelude::*;
 
-use crate::api::{PAGE_ITEMS, use_role};
+use crate::alert::{Band, is_about};
+use crate::api::{Api, PAGE_ITEMS, Pending, use_role};
 use crate::change::Set;
 use crate::components::chart::ChartCard;
 use crate::components::empty::Empty;
 use crate::components::icon::Glyph;
+use crate::components::rail::History;
 use crate::components::range_picker::RangePicker;
 use crate::hooks::clock::{self, use_now, zone};
 use crate::hooks::polled::use_polled;
@@ -20,8 +22,8 @@ use crate::range::Range;
 
 /// How often the names of series are asked for: new disks and interfaces are rare.
 const SERIES_SECONDS: u32 = 60;
-/// How often new changes are asked for.
-const CHANGES_SECONDS: u32 = 60;
+/// How often new changes and alerts are asked for.
+const HISTORY_SECONDS: u32 = 60;
 /// A moving span is asked for at most this often.
 const LIVE_SECONDS: u32 = 10;
 
@@ -71,7 +73,7 @@ pub fn Metrics(props: &MetricsProps) -> Html {
     html! {
         <section class="metrics" aria-label="Metrics">
             <div class="metrics-head"><h2 class={if has_tabs { "visually-hidden" } else { "" }}>{ "Metrics" }</h2><RangePicker {range} on_change={change} /></div>
-            { series.show(skeleton, |metrics| if metrics.is_empty() {
+            { series.show(|| skeleton(4), |metrics| if metrics.is_empty() {
                 html! { <Empty glyph={Glyph::Table} title="Nothing has been measured yet." /> }
             } else {
                 html! { <Charts host_id={props.host_id} interval_seconds={props.interval_seconds} metrics={(**metrics).clone()} {range} {on_zoom} {on_back} /> }
@@ -118,50 +120,78 @@ fn Charts(props: &ChartsProps) -> Html {
         })
     });
     let may_see = use_role() >= Role::Operator;
-    let changes = use_polled(
-        (props.host_id, range, may_see),
-        range.is_live().then_some(CHANGES_SECONDS),
-        |api, (host_id, range, may_see)| {
+    let key = (props.host_id, props.metrics.clone(), range, may_see);
+    let histories = use_polled(
+        key,
+        range.is_live().then_some(HISTORY_SECONDS),
+        |api, (host_id, metrics, range, may_see)| {
             if !may_see {
-                return Box::pin(async { Ok(Shared::new(Vec::new())) });
+                return Box::pin(async { Ok(Vec::new()) });
             }
             let (from, to) = range.bounds(clock::read().timestamp());
-            let sets = api.ask(
-                operations::list_host_changes(host_id)
-                    .from(from.to_string().as_str())
-                    .to((to + 1).to_string().as_str())
-                    .limit(PAGE_ITEMS),
-            );
+            let sets = changes(&api, host_id, (from, to));
+            let alerts = operations::list_alerts()
+                .host_id(host_id)
+                .from(from.to_string().as_str())
+                .to((to + 1).to_string().as_str())
+                .limit(PAGE_ITEMS);
+            let alerts = api.ask(alerts);
             Box::pin(async move {
-                let sets = sets.await?.items.into_iter().rev().map(Set::from);
-                Ok(Shared::new(sets.collect::<Vec<Set>>()))
+                let (sets, alerts) = (sets.await?, alerts.await?.items);
+                let history = |metric: String| {
+                    let own = alerts.iter().filter(|alert| is_about(alert, &metric));
+                    let bands = Shared::new(own.filter_map(Band::of).collect());
+                    let sets = sets.clone();
+                    (
+                        metric,
+                        History {
+                            host_id,
+                            sets,
+                            bands,
+                        },
+                    )
+                };
+                Ok(metrics.into_iter().map(history).collect::<Vec<_>>())
             })
         },
     );
-    let changes = changes
-        .data()
-        .filter(|_| may_see)
-        .map(|sets| (props.host_id, (**sets).clone()));
+    let history = |metric: &str| {
+        let mut histories = histories.data()?.iter();
+        let own = histories.find(|(known, _)| known == metric)?;
+        Some(own.1.clone())
+    };
     let range_words = AttrValue::from(range.words(now, zone(now)));
-    panels.show(skeleton, |panels| {
+    panels.show(|| skeleton(4), |panels| {
         html! {
             <div class="charts">
                 { for panels.iter().map(|panel| html! {
-                    <ChartCard key={panel.metric.clone()} panel={panel.clone()} range_words={range_words.clone()} on_zoom={props.on_zoom.clone()} on_back={props.on_back.clone()} changes={changes.clone()} />
+                    <ChartCard key={panel.metric.clone()} panel={panel.clone()} range_words={range_words.clone()} on_zoom={props.on_zoom.clone()} on_back={props.on_back.clone()} history={history(&panel.metric)} />
                 }) }
             </div>
         }
     })
 }
 
+/// The changes of a host in a span, oldest first.
+pub fn changes(api: &Api, host_id: Uuid, (from, to): (i64, i64)) -> Pending<Shared<Vec<Set>>> {
+    let sets = api.ask(
+        operations::list_host_changes(host_id)
+            .from(from.to_string().as_str())
+            .to((to + 1).to_string().as_str())
+            .limit(PAGE_ITEMS),
+    );
+    Box::pin(async move {
+        let sets = sets.await?.items.into_iter().rev().map(Set::from);
+        Ok(Shared::new(sets.collect()))
+    })
+}
+
 /// The metrics of all series, each once.
 fn names(series: Vec<SeriesInfo>) -> Vec<String> {
-    let mut metrics: Vec<String> = series.into_iter().map(|series| series.metric).collect();
-    panel::order(&mut metrics);
-    metrics
+    panel::order(series.into_iter().map(|series| series.metric).collect())
 }
 
 /// The layout with nothing in it yet.
-fn skeleton() -> Html {
-    html! { <div class="charts">{ for (0..4).map(|_| html! { <div class="card chart-card"><div class="skeleton skeleton-chart"></div></div> }) }</div> }
+pub fn skeleton(charts: usize) -> Html {
+    html! { <div class="charts">{ for (0..charts).map(|_| html! { <div class="card chart-card"><div class="skeleton skeleton-chart"></div></div> }) }</div> }
 }

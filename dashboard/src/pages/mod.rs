@@ -1,10 +1,15 @@
 //! Pages: each a sentence made of components.
 
-pub mod administration;
+pub mod alert;
+pub mod alert_chart;
+pub mod alert_rule;
+pub mod alert_rules;
+pub mod alerts;
 pub mod api_tokens;
 pub mod audit;
 pub mod baselines;
 pub mod changes;
+pub mod channels;
 pub mod compare;
 pub mod compare_group;
 pub mod configuration;
@@ -21,7 +26,10 @@ pub mod metrics;
 pub mod not_found;
 pub mod overview;
 pub mod password;
+pub mod rule_preview;
+pub mod section;
 pub mod set_aside;
+pub mod silences;
 pub mod snapshots;
 pub mod system;
 pub mod users;

@@ -1,6 +1,5 @@
 //! Every host at a glance, the worst first.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use infra_watch_client::operations;
@@ -9,6 +8,7 @@ use uuid::Uuid;
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
+use super::alerts;
 use crate::api::{PAGE_ITEMS, use_role};
 use crate::components::empty::Empty;
 use crate::components::fleet_table::{FleetTable, Histories};
@@ -75,10 +75,15 @@ pub fn Overview() -> Html {
             .limit(CHANGES_COUNTED);
         let changes = api.ask(changes);
         Box::pin(async move {
-            let drifted = drifted.await?.into_iter().map(|state| state.host_id);
-            let (drifted, changes) = (Rc::new(drifted.collect()), changes.await?);
+            let mut ids: Vec<Uuid> = Vec::new();
+            for state in drifted.await? {
+                if let Err(place) = ids.binary_search(&state.host_id) {
+                    ids.insert(place, state.host_id);
+                }
+            }
+            let changes = changes.await?;
             Ok(Some(News {
-                drifted,
+                drifted: Rc::new(ids),
                 changes: changes.items.len(),
                 has_more: changes.next_cursor.is_some(),
             }))
@@ -96,8 +101,8 @@ pub fn Overview() -> Html {
 /// What operators are told beside the hosts themselves.
 #[derive(Clone, PartialEq)]
 struct News {
-    /// Hosts that drifted.
-    drifted: Rc<BTreeSet<Uuid>>,
+    /// Hosts that drifted, in order.
+    drifted: Rc<Vec<Uuid>>,
     /// Change sets of the last day.
     changes: usize,
     /// Whether there are more than were counted.
@@ -221,8 +226,12 @@ fn tell(news: &News, props: &StripProps) -> Html {
     );
     let zero = |count: usize| (count == 0).then_some("tile-zero");
     let more = if news.has_more { "+" } else { "" };
+    let firing = props.counts.firing;
     html! {
         <>
+            { link(alerts::firing(), classes!("tile", "tile-alerts", zero(usize::try_from(firing).unwrap_or(usize::MAX))), html! { <>
+                { icon(Glyph::Bell) }<span class="tile-count">{ firing }</span><span class="tile-name">{ if firing == 1 { "alert firing" } else { "alerts firing" } }</span>
+            </> }) }
             <button type="button" class={classes!("tile", "tile-drifted", zero(drifted))} aria-pressed={is_chosen.to_string()} {onclick}>
                 { icon(Glyph::Warning) }<span class="tile-count">{ drifted }</span><span class="tile-name">{ "drifted" }</span>
             </button>

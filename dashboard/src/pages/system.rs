@@ -4,7 +4,7 @@ use infra_watch_client::operations;
 use infra_watch_client::types::{HostStatus, Job, JobResult, StoredTier, System, Tier};
 use yew::prelude::*;
 
-use super::administration::{Administration, skeleton};
+use super::section::{SectionPage, skeleton};
 use crate::api::use_api;
 use crate::components::bar::bar;
 use crate::components::status::mark;
@@ -27,7 +27,7 @@ pub fn SystemPage() -> Html {
     });
     let refresh = system.retry.clone();
     html! {
-        <Administration route={Route::System} about="What the backend keeps, how much room is left, and how its jobs run.">
+        <SectionPage route={Route::System} about="What the backend keeps, how much room is left, and how its jobs run.">
             { system.show(skeleton, |system| html! {
                 <>
                     <dl class="card facts">{ facts(system) }</dl>
@@ -55,7 +55,7 @@ pub fn SystemPage() -> Html {
                     </div>
                 </>
             }) }
-        </Administration>
+        </SectionPage>
     }
 }
 
@@ -68,6 +68,10 @@ fn facts(system: &System) -> Html {
             |bytes| format::bytes(bytes as f64),
         )
     };
+    let alerts = &system.alerts;
+    let oldest = alerts.oldest_waiting_at.map(
+        |at| html! { <span class="muted">{ ", the oldest of " }<Time at={Some(at)} /></span> },
+    );
     let (free, total) = (system.disk_free_bytes, system.disk_total_bytes);
     let used_percent = free.zip(total).filter(|(_, total)| *total > 0);
     let used_percent = used_percent.map(|(free, total)| 100.0 * (1.0 - free as f64 / total as f64));
@@ -85,6 +89,10 @@ fn facts(system: &System) -> Html {
             { fact("Store", html! { bytes(system.store_bytes) }) }
             { fact("Disk", html! { <span class="with-bar">{ bar("Disk used", used_percent) }<span>{ format!("{} free of {}", bytes(free), bytes(total)) }</span></span> }) }
             { fact("At this pace", html! { pace(system) }) }
+            { fact("Alerts", html! { <>{ format!("{} firing, {} pending", alerts.firing, alerts.pending) }<span class="muted">{ format!(" · {} watched", format::number(alerts.watches as f64)) }</span></> }) }
+            { fact("Evaluated", html! { <><Time at={alerts.evaluated_at} otherwise="not yet" /><span class="muted">{ format!(" · took {}", format::duration(alerts.evaluation_seconds)) }</span></> }) }
+            { fact("Messages", html! { <>{ format!("{} waiting", format::number(alerts.waiting_notifications as f64)) }{ for oldest }</> }) }
+            { fact("Failed deliveries", number(alerts.failed_deliveries)) }
         </>
     }
 }
@@ -152,6 +160,16 @@ fn words(name: &str) -> (&str, &'static str, &'static str) {
             "Sweep",
             "Removes ended sessions, expired tokens and what deleted hosts left",
             "record",
+        ),
+        "evaluate" => (
+            "Evaluate",
+            "Holds what was measured against the rules of alerts",
+            "change",
+        ),
+        "deliver" => (
+            "Deliver",
+            "Sends what waits to the channels of alerts",
+            "message",
         ),
         other => (other, "", "thing"),
     }

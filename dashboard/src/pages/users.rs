@@ -4,7 +4,7 @@ use infra_watch_client::operations;
 use infra_watch_client::types::{self, Role, User};
 use yew::prelude::*;
 
-use super::administration::{Administration, skeleton};
+use super::section::{SectionPage, skeleton};
 use crate::api::{Api, ApiError, PAGE_ITEMS};
 use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
@@ -62,7 +62,7 @@ pub fn Users() -> Html {
         }
     };
     html! {
-        <Administration route={Route::Users} about="Who may log in, and as what." create={Some(AttrValue::from("New user"))} on_create={start(Doing::Create)}>
+        <SectionPage route={Route::Users} about="Who may log in, and as what." create={Some(AttrValue::from("New user"))} on_create={start(Doing::Create)}>
             { users.show(skeleton, |users| html! {
                 <div class="card table-card">
                     <table class="table">
@@ -77,7 +77,7 @@ pub fn Users() -> Html {
                 Doing::Edit(user) => html! { <EditUser user={Some(Given(user))} on_close={close} on_done={refresh} /> },
                 Doing::Delete(user) => delete_user(&user, close, refresh),
             } }
-        </Administration>
+        </SectionPage>
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the pages of the administration share: their tabs, their heading, the button that makes something new.
+//! What the pages of a section share: their tabs, their heading, the button that makes something new.
 
 use infra_watch_client::types::Role;
 use yew::prelude::*;
@@ -8,18 +8,26 @@ use crate::components::go::tab;
 use crate::components::icon::{Glyph, icon};
 use crate::route::Route;
 
-/// The pages in the order of their tabs.
-const TABS: [Route; 6] = [
-    Route::Users,
-    Route::EnrollmentKeys,
-    Route::ApiTokens,
-    Route::DriftRules,
-    Route::Audit,
-    Route::System,
+/// The pages of each section in the order of their tabs, with what their tabs say and the least role.
+const TABS: [&[(Route, &str, Role)]; 2] = [
+    &[
+        (Route::Alerts, "Log", Role::Operator),
+        (Route::AlertRules, "Rules", Role::Operator),
+        (Route::Silences, "Silences", Role::Operator),
+        (Route::Channels, "Channels", Role::Admin),
+    ],
+    &[
+        (Route::Users, "Users", Role::Admin),
+        (Route::EnrollmentKeys, "Enrolment keys", Role::Admin),
+        (Route::ApiTokens, "API tokens", Role::Admin),
+        (Route::DriftRules, "Drift rules", Role::Admin),
+        (Route::Audit, "Audit log", Role::Admin),
+        (Route::System, "System", Role::Admin),
+    ],
 ];
 
 #[derive(PartialEq, Properties)]
-pub struct AdministrationProps {
+pub struct SectionPageProps {
     /// The page's address.
     pub route: Route,
     /// One sentence on what the page is for.
@@ -36,18 +44,27 @@ pub struct AdministrationProps {
 
 /// Tabs, heading and button around a list.
 #[component]
-pub fn Administration(props: &AdministrationProps) -> Html {
+pub fn SectionPage(props: &SectionPageProps) -> Html {
     let role = use_role();
     let on_create = props.on_create.clone();
+    let is_own = |(route, ..): &(Route, &str, Role)| *route == props.route;
+    let section = TABS.iter().find(|tabs| tabs.iter().any(is_own));
+    let tabs = section
+        .into_iter()
+        .flat_map(|tabs| tabs.iter())
+        .filter(|(.., least_role)| *least_role <= role)
+        .map(|(route, words, _)| {
+            tab(
+                route.clone(),
+                "tab",
+                *route == props.route,
+                html! { *words },
+            )
+        });
+    let tabs: Html = tabs.collect();
     html! {
         <>
-            if role == Role::Admin {
-                <nav class="tabs" aria-label="Administration">
-                    { for TABS.iter().map(|route| html! {
-                        { tab(route.clone(), "tab", *route == props.route, html! { route.title() }) }
-                    }) }
-                </nav>
-            }
+            if role >= Role::Operator { <nav class="tabs" aria-label="Pages of this section">{ tabs }</nav> }
             <header class="page-head">
                 <div>
                     <h1>{ props.route.title() }</h1>
