@@ -3,5 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p docs/screenshots
-cargo test --locked --package infra-watch --test browser_configuration -- --ignored --exact screenshots
+for test in browser_configuration browser_alerts; do
+    cargo test --locked --package infra-watch --test "$test" -- --ignored --exact screenshots
+done
 ls -l docs/screenshots

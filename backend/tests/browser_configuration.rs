@@ -244,7 +244,7 @@ async fn changes_stand_over_the_charts_and_lead_to_what_changed() {
     let host = format!("/hosts/{}", hosts[0].0);
     browser.open(&host).await;
     browser.see(CPU_CHART).await;
-    let rail = "[aria-label='Changes over CPU'] ";
+    let rail = "[aria-label='Changes and alerts over CPU'] ";
     browser.see(&format!("{rail}.marker")).await;
     // Those of 31 and of 30 minutes ago are joined.
     assert_eq!(browser.count(&format!("{rail}.marker")).await, 3);

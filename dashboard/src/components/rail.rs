@@ -26,6 +26,8 @@ const SHOWN_SETS: usize = 4;
 /// How wide the box beside a marker is, in CSS pixels, as the stylesheet has it.
 const TIP_PIXELS: f64 = 360.0;
 
+/// What the word in a band needs, in CSS pixels.
+const WORD_PIXELS: f64 = 56.0;
 /// How high all bands of one time are together, in CSS pixels.
 const BANDS_PIXELS: f64 = 16.0;
 
@@ -141,7 +143,7 @@ pub fn Rail(props: &RailProps) -> Html {
         let drawing = html! {
             <svg class={format!("band band-{name}")} x={percent(placed.along)} y={fixed(2.0 + height * placed.lane as f64, 1)} width={percent(placed.width)} height={fixed(height, 1)}>
                 <rect width="100%" height="100%" rx="3" />
-                if lanes == 1 { <text x="6" y="12">{ name }</text> }
+                if lanes == 1 && placed.width * width > WORD_PIXELS { <text x="6" y="12">{ name }</text> }
             </svg>
         };
         match band.alert_id {
@@ -182,8 +184,8 @@ pub fn Rail(props: &RailProps) -> Html {
     html! {
         <div class="rail" role="group" aria-label={format!("Changes and alerts over {}", props.title)} onmouseleave={move |_| leave()} {onkeydown}>
             <svg ref={node} class="rail-line" width="100%" height="20">
-                { for placed.iter().map(band) }
                 <line x1="0" x2="100%" y1="10" y2="10" />
+                { for placed.iter().map(band) }
                 { for markers.iter().map(diamond) }
             </svg>
             if let Some((along, tip)) = tip {

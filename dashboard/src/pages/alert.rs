@@ -132,10 +132,10 @@ fn header(alert: &Alert, role: Role, now: DateTime<Utc>) -> Html {
                 }
             </div>
             <p class="alert-summary">{ link(host, "host-link", html! { &alert.host_name }) }{ ": " }{ &alert.summary }{ "." }</p>
-            <dl class="card facts">
+            <dl class="card facts facts-whole">
                 { fact("Rule", if is_admin { link(rule, "", html! { &alert.sentence }) } else { html! { &alert.sentence } }) }
-                { fact("Holds since", html! { <Time at={Some(alert.pending_at)} exact={true} /> }) }
-                { fact("Fires since", html! { <Time at={alert.started_at} exact={true} otherwise="not yet" /> }) }
+                { fact("Began to hold", html! { <Time at={Some(alert.pending_at)} exact={true} /> }) }
+                { fact("Began to fire", html! { <Time at={alert.started_at} exact={true} otherwise="not yet" /> }) }
                 if alert.ended_at.is_some() {
                     { fact("Over", html! { <><Time at={alert.ended_at} />{ ", " }{ over }</> }) }
                 }

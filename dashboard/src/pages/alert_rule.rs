@@ -140,7 +140,7 @@ pub fn RuleEditor(props: &RuleEditorProps) -> Html {
                     <TextField id="name" label="Name" value={draft.name.clone()} on_input={take(|draft, text| draft.name = text)} error={submit.field("name")} placeholder="CPU of web servers" help="The name of its alerts." autofocus={rule.is_none()} />
                     <div class="field-pair">
                         { select("kind", "What is watched", draft.kind.to_string(), &[("threshold", "a metric's values"), ("forecast", "where a metric leads to"), ("absence", "silence of the host"), ("drift", "drift from the baseline")], |draft, text| draft.kind = text.parse().unwrap_or(ConditionKind::Threshold)) }
-                        { select("severity", "Severity", draft.severity.to_string(), &[("warning", "warning: somebody should look"), ("critical", "critical: somebody must look now")], |draft, text| draft.severity = text.parse().unwrap_or(Severity::Warning)) }
+                        { select("severity", "Severity", draft.severity.to_string(), &[("warning", "warning"), ("critical", "critical")], |draft, text| draft.severity = text.parse().unwrap_or(Severity::Warning)) }
                     </div>
                     if has_metric {
                         <div class="field-pair">
