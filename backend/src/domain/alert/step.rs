@@ -198,7 +198,8 @@ impl Watch {
             if self.last.is_some_and(|(last, _)| *at <= last) {
                 continue;
             }
-            self.forget_run(rule, *at, interval_seconds);
+            let gap_seconds = self.last.map_or(0, |(last_at, _)| at - last_at);
+            self.forget_run(rule, gap_seconds, interval_seconds);
             let held = match &rule.condition {
                 Condition::Forecast { within_seconds, .. } => {
                     let fit = self.fit.get_or_insert_default();
@@ -231,15 +232,15 @@ impl Watch {
 }
 
 impl Watch {
-    /// Forgets the run when nothing of its window is left.
-    fn forget_run(&mut self, rule: &AlertRule, now: i64, interval_seconds: i64) {
-        let window = if self.is_firing() {
+    /// Forgets the run after so long without a sample that nothing of its window is left, or that the rule takes what
+    /// was before for over.
+    fn forget_run(&mut self, rule: &AlertRule, gap_seconds: i64, interval_seconds: i64) {
+        let window = if self.is_firing() || rule.no_data == NoData::Resolve {
             rule.clear_for_seconds
         } else {
             rule.for_seconds
         };
-        let window = i64::from(window).max(late_after_seconds(interval_seconds));
-        if self.last.is_some_and(|(last_at, _)| now - last_at > window) {
+        if gap_seconds > i64::from(window).max(late_after_seconds(interval_seconds)) {
             self.run = None;
         }
     }
@@ -252,6 +253,7 @@ impl AlertRule {
             && self.for_seconds == other.for_seconds
             && self.clear_value == other.clear_value
             && self.clear_for_seconds == other.clear_for_seconds
+            && self.no_data == other.no_data
     }
 
     /// The longest window that its state depends on, in seconds: before it, samples matter no more.
@@ -259,11 +261,13 @@ impl AlertRule {
         i64::from(self.for_seconds.max(self.clear_for_seconds))
     }
 
-    /// How far back samples must be seen to know all that a watch knows, in seconds.
+    /// How far back samples must be seen to know all that a watch knows, in seconds: to the window, and before it to the
+    /// last sample that may belong to the same run.
     pub fn memory_seconds(&self) -> i64 {
+        let run = 2 * self.window_seconds();
         match self.condition {
-            Condition::Forecast { .. } => self.window_seconds() + FIT_SECONDS + CELL_SECONDS,
-            _ => self.window_seconds(),
+            Condition::Forecast { .. } => run + FIT_SECONDS + CELL_SECONDS,
+            _ => run,
         }
     }
 
@@ -336,16 +340,20 @@ fn judge_samples(rule: &AlertRule, watch: &mut Watch, heard: &Heard, now: i64) -
         i64::from(rule.clear_for_seconds),
     );
     let (late, interval) = (heard.late_seconds(), heard.interval_seconds);
-    watch.forget_run(rule, now, interval);
-    // Old samples decide nothing, and neither does a host that is silent. A long window may end a little earlier, as
-    // the clock of its host may be slow; that it is covered is asked anyhow.
-    let is_fresh = |seconds: i64| now - last_at <= late.max(seconds / 5) && heard.is_up(now);
+    let is_up = heard.is_up(now);
+    let missing = if is_up {
+        heard.missing_seconds(last_at, now)
+    } else {
+        now - last_at
+    };
+    watch.forget_run(rule, missing, interval);
+    // Neither a silent host nor a series that has ended decides anything.
+    let is_fresh = is_up && missing <= late;
     // While the host is silent as a whole, that is what is wrong, and not its series one by one.
-    let missing = heard.missing_seconds(last_at, now);
-    let is_missing = |seconds: i64| missing > seconds.max(late) && heard.is_up(now);
+    let is_missing = |seconds: i64| is_up && missing > seconds.max(late);
     if watch.is_firing() {
         let is_clear = |run: &Run| run.fills(clear_for_seconds, interval, now);
-        return if is_fresh(clear_for_seconds) && watch.run.as_deref().is_some_and(is_clear) {
+        return if is_fresh && watch.run.as_deref().is_some_and(is_clear) {
             Outcome::Resolves(Reason::Condition)
         } else if rule.no_data == NoData::Resolve && is_missing(clear_for_seconds) {
             Outcome::Resolves(Reason::NoData)
@@ -366,7 +374,7 @@ fn judge_samples(rule: &AlertRule, watch: &mut Watch, heard: &Heard, now: i64) -
         return quiet;
     };
     let since = run.first_at;
-    if is_fresh(for_seconds) && run.fills(for_seconds, interval, now) {
+    if is_fresh && run.fills(for_seconds, interval, now) {
         return Outcome::Fires {
             since,
             reason: Reason::Condition,

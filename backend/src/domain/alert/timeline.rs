@@ -512,6 +512,20 @@ mod restored {
         said
     }
 
+    #[test]
+    fn what_was_over_for_lack_of_data_does_not_come_back() {
+        let samples: Vec<Option<f64>> = [(None, 3), (Some(95.0), 13), (None, 10), (Some(95.0), 4)]
+            .iter()
+            .flat_map(|(value, times)| vec![*value; *times])
+            .collect();
+        let words = "> 90 for 5m no-data resolve";
+        let whole = said(words, &samples, None);
+        assert!(whole.contains(&"gone"), "{whole:?}");
+        for restart in 0..samples.len() {
+            assert_eq!(said(words, &samples, Some(restart)), whole, "at {restart}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
