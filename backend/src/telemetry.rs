@@ -227,8 +227,10 @@ impl Metrics {
 
     /// Attempts to deliver a message that failed.
     pub fn failed_deliveries(&self) -> u64 {
-        let kinds = ["webhook", "email"];
-        let failed = kinds.map(|kind| self.deliveries.with_label_values(&[kind, "failed"]).get());
+        let failed = ["webhook", "email"].map(|kind| {
+            let of = |outcome| self.deliveries.with_label_values(&[kind, outcome]).get();
+            of("failed") + of("given_up")
+        });
         failed.iter().sum()
     }
 

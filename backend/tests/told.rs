@@ -363,6 +363,44 @@ async fn many_alerts_go_together_and_a_storm_is_counted() {
 }
 
 #[tokio::test]
+async fn ends_are_never_held_back() {
+    let scene = scene(&json!({ "repeat_interval_seconds": 60 })).await;
+    let mut hosts = Vec::new();
+    for number in 0..120 {
+        hosts.push(scene.backend.enroll(&format!("web-{}", number + 2)).await);
+    }
+    // The first message does not arrive; behind it a hundred and twenty alerts begin, are to be told again, and end.
+    scene.receiver.answer(500);
+    scene.minutes(95.0, 1).await;
+    for value in [95.0, 95.0, 95.0, 95.0, 5.0] {
+        for host in &hosts {
+            sample(&scene.backend, host, value).await;
+        }
+        scene.half_minute(95.0).await;
+    }
+    // Nobody is told again of what they have not been told yet.
+    let system = get(&scene.backend, "/system").await;
+    assert_eq!(system["alerts"]["waiting_notifications"], 241);
+    scene.receiver.answer(200);
+    scene.minutes(95.0, 15).await;
+    let mut ended = BTreeSet::new();
+    for received in scene.receiver.received() {
+        assert_eq!(received.body["truncatedAlerts"], 0);
+        for alert in received.body["alerts"].as_array().unwrap() {
+            if received.status == 200 && alert["status"] == "resolved" {
+                ended.insert(
+                    alert["annotations"]["alert_id"]
+                        .as_str()
+                        .unwrap()
+                        .to_owned(),
+                );
+            }
+        }
+    }
+    assert_eq!(ended.len(), 120);
+}
+
+#[tokio::test]
 async fn a_channel_gets_so_many_messages_an_hour_and_no_more() {
     let scene = scene(&json!({})).await;
     // An alert that comes and goes each minute, for an hour and a half.
@@ -522,6 +560,20 @@ async fn channels_are_checked_tried_and_never_say_their_secrets() {
     );
     assert_eq!(call(&backend, Method::DELETE, &path, None).await.0, 204);
     let email_path = format!("/notification-channels/{email_id}");
+    // A password is not for another server.
+    let elsewhere = json!({ "smtp_host": "mail.example.com" });
+    let (status, problem) = call(&backend, Method::PATCH, &email_path, Some(elsewhere)).await;
+    assert_eq!(
+        (status, &problem["errors"][0]["field"]),
+        (422, &json!("password"))
+    );
+    let elsewhere = json!({ "smtp_host": "mail.example.com", "password": "another" });
+    assert_eq!(
+        call(&backend, Method::PATCH, &email_path, Some(elsewhere))
+            .await
+            .0,
+        200
+    );
     let none = json!({ "username": "" });
     let (_, changed) = call(&backend, Method::PATCH, &email_path, Some(none)).await;
     assert_eq!(changed.get("username"), None);

@@ -69,7 +69,7 @@ pub struct Change {
 }
 
 /// What one snapshot of a host changed against the one before.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangeSet {
     /// Identifier: that of the snapshot which showed the change.
     pub change_set_id: Uuid,

@@ -89,6 +89,16 @@ pub enum Health {
     Grey,
 }
 
+/// Silence of more than so many seconds is late: two intervals and 15 s.
+pub fn late_after_seconds(interval_seconds: i64) -> i64 {
+    2 * interval_seconds + 15
+}
+
+/// Silence of more than so many seconds is down: four intervals and 60 s.
+pub fn down_after_seconds(interval_seconds: i64) -> i64 {
+    4 * interval_seconds + 60
+}
+
 /// Late after two intervals and 15 s, down after four and 60 s. Silence counts from `listening_since` at the
 /// earliest: what could not have been heard, because the backend itself was away, is no silence.
 pub fn status(
@@ -101,10 +111,10 @@ pub fn status(
         return Status::Pending;
     };
     let silence = now - last_seen_at.max(listening_since);
-    let interval = TimeDelta::seconds(i64::from(interval_seconds));
-    if silence > interval * 4 + TimeDelta::seconds(60) {
+    let interval_seconds = i64::from(interval_seconds);
+    if silence > TimeDelta::seconds(down_after_seconds(interval_seconds)) {
         Status::Down
-    } else if silence > interval * 2 + TimeDelta::seconds(15) {
+    } else if silence > TimeDelta::seconds(late_after_seconds(interval_seconds)) {
         Status::Late
     } else {
         Status::Up

@@ -137,7 +137,7 @@ pub struct Told {
 /// One channel is to be told of one transition of one alert.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
-    /// Identifier, UUIDv7.
+    /// Identifier, made of alert, channel and transition alone.
     pub notice_id: Uuid,
     /// Who is told.
     pub channel_id: Uuid,
@@ -164,6 +164,8 @@ pub struct Message {
     pub notices: Vec<Notice>,
     /// Further notices that are only counted.
     pub held_back: u64,
+    /// What changed before the alerts, for some of the worst.
+    pub preceding: Vec<Preceding>,
     /// How often it was tried.
     pub attempts: u32,
     /// When it is tried next.
@@ -191,7 +193,7 @@ impl Message {
 }
 
 /// What changed on a host before an alert: change sets in the order of their weight.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preceding {
     /// The alert.
     pub alert_id: Uuid,

@@ -1,7 +1,9 @@
 //! Alerts: the log with what fires and what is pending, one alert with all that is known of it, and taking one on.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -19,6 +21,8 @@ use crate::store::alert as log;
 
 /// Change sets before an alert that are told.
 const PRECEDING_CHANGE_SETS: usize = 50;
+/// Longest that the log is searched, in seconds.
+const QUERY_SECONDS: u64 = 5;
 
 /// Which alerts.
 #[derive(Clone, Debug, Default)]
@@ -118,6 +122,9 @@ pub async fn list(
         filter.matches(alert) && after.is_none_or(|position| position.is_before(alert))
     };
     let mut found: Vec<Alert> = active(app).filter(|alert| is_wanted(alert)).collect();
+    // One that begins to fire at this moment may be in both.
+    let mut known = HashSet::new();
+    found.retain(|alert| known.insert(alert.alert_id));
     found.sort_by_key(|alert| (rank(alert.phase()), std::cmp::Reverse(alert.alert_id)));
     found.truncate(limit);
     if filter.phase.is_some_and(|phase| phase != Phase::Resolved) || found.len() == limit {
@@ -135,17 +142,23 @@ pub async fn list(
     let end = after
         .filter(|position| position.phase == Phase::Resolved)
         .map_or(end, |position| end.min(position.alert_id));
+    let started = Instant::now();
+    let mut is_late = false;
     log::visit(app.store.kv.as_ref(), host_number, end, |alert| {
-        if is_wanted(&alert) {
+        if is_wanted(&alert) && known.insert(alert.alert_id) {
             found.push(alert);
         }
-        if found.len() < limit {
+        is_late = started.elapsed() > Duration::from_secs(QUERY_SECONDS);
+        if found.len() < limit && !is_late {
             ControlFlow::Continue(())
         } else {
             ControlFlow::Break(())
         }
     })
     .await?;
+    if is_late {
+        return Err(FlowError::QueryTimeout(QUERY_SECONDS));
+    }
     Ok(found)
 }
 
@@ -258,7 +271,8 @@ async fn notified(app: &App, alert_id: Uuid) -> Result<Vec<Notified>, FlowError>
         attempts: message.map_or(0, |message| message.attempts),
         error: message.and_then(|message| message.last_error.clone()),
     };
-    let mut notified = log::notified(app.store.kv.as_ref(), alert_id).await?;
+    // What waits first: what is delivered meanwhile is in the log then, and counts.
+    let mut notified = Vec::new();
     for notice in state.notices.all() {
         if notice.told.alert_id == alert_id {
             notified.push(waiting(&notice, None));
@@ -271,6 +285,13 @@ async fn notified(app: &App, alert_id: Uuid) -> Result<Vec<Notified>, FlowError>
             .filter(|notice| notice.told.alert_id == alert_id);
         notified.extend(own.map(|notice| waiting(notice, Some(&message))));
     }
+    let logged = log::notified(app.store.kv.as_ref(), alert_id).await?;
+    notified.retain(|waiting| {
+        logged
+            .iter()
+            .all(|done| done.notice_id != waiting.notice_id)
+    });
+    notified.extend(logged);
     notified.sort_by_key(|notified| std::cmp::Reverse(notified.created_at));
     Ok(notified)
 }

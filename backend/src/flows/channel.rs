@@ -79,6 +79,29 @@ impl WebhookFields {
 }
 
 impl EmailFields {
+    /// A password is for the server it was given for: for another it must be given anew, or it could be read there.
+    fn keeps_password(&self, known: &ChannelKind) -> Result<(), FlowError> {
+        let ChannelKind::Email(known) = known else {
+            return Ok(());
+        };
+        let is_another = self
+            .smtp_host
+            .as_ref()
+            .is_some_and(|host| *host != known.smtp_host)
+            || self.smtp_port.is_some_and(|port| port != known.smtp_port)
+            || self
+                .security
+                .is_some_and(|security| security != known.security);
+        let drops_it = self.username.as_ref().is_some_and(String::is_empty);
+        if known.password.is_some() && self.password.is_none() && is_another && !drops_it {
+            return Err(FlowError::invalid(
+                "password",
+                "must be given again for another server, port or security",
+            ));
+        }
+        Ok(())
+    }
+
     fn foreign(&self) -> Option<&'static str> {
         [
             ("smtp_host", self.smtp_host.is_some()),
@@ -242,6 +265,7 @@ pub async fn update(
             let channel = change.state.channels.get(channel_id);
             let mut channel = (*channel.ok_or(FlowError::NotFound("channel"))?).clone();
             refuse_foreign(matches!(channel.kind, ChannelKind::Webhook(_)), &fields)?;
+            fields.email.keeps_password(&channel.kind)?;
             apply(&mut channel, fields);
             check(&channel)?;
             let actor = caller.actor();

@@ -2,6 +2,8 @@
 //! until they arrive or a day has passed. A message is written down before its first attempt, so that each attempt, also
 //! after a crash, has the same content and key.
 
+use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -13,23 +15,28 @@ use uuid::Uuid;
 use super::{FlowError, alert, sha256_hex};
 use crate::app::App;
 use crate::domain::alert::Alert;
+use crate::domain::change::{ChangeSet, cut};
 use crate::domain::id;
 use crate::domain::notification::{
     Channel, ChannelKind, Content, Message, Notice, NoticeState, Notified, Preceding, Transition,
 };
-use crate::store::state::Change;
+use crate::store::state::{Change, State};
 use crate::store::{alert as log, fault};
 
 /// A first notice waits so long for others to go with it.
 const GROUP_WAIT: TimeDelta = TimeDelta::seconds(30);
 /// Messages that one channel gets in an hour at most; what comes up beyond waits, and then goes in one message.
 const MESSAGES_PER_HOUR: usize = 60;
-/// Notices that a message names; further ones are counted.
-const NOTICES_OF_MESSAGE: usize = 100;
-/// Change sets that a message tells of each alert.
+/// Alerts that a message names; further ones are counted.
+const ALERTS_OF_MESSAGE: usize = 100;
+/// Alerts of which a message tells what changed before.
+const PRECEDING_ALERTS: usize = 20;
+/// Change sets that it tells of each of them.
 const PRECEDING_CHANGE_SETS: usize = 5;
 /// Items that it tells of each change set.
 const PRECEDING_ITEMS: usize = 20;
+/// No wait for the next attempt is longer.
+const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(10);
 /// Without an evaluation for so long there is no sign of life: what matters does not work.
 const ALIVE: TimeDelta = TimeDelta::seconds(60);
 
@@ -51,9 +58,10 @@ impl Deliveries {
     fn may_form(&self, channel_id: Uuid, now: DateTime<Utc>) -> bool {
         let mut channels = self.channels.lock();
         let formed_at = &mut channels.entry(channel_id).or_default().formed_at;
+        // One in the future was before the clock was set back.
         while formed_at
             .front()
-            .is_some_and(|at| now - *at >= TimeDelta::hours(1))
+            .is_some_and(|at| now - *at >= TimeDelta::hours(1) || *at > now)
         {
             formed_at.pop_front();
         }
@@ -99,6 +107,14 @@ pub fn tell(
     });
 }
 
+/// Whether a channel is still to be told of an alert.
+pub fn is_waiting(state: &State, alert_id: Uuid, channel_id: Uuid) -> bool {
+    let is_it =
+        |notice: &Notice| notice.told.alert_id == alert_id && notice.channel_id == channel_id;
+    let is_under_way = |message: &Message| message.notices.iter().any(is_it);
+    state.notices.find(is_it).is_some() || state.messages.find(is_under_way).is_some()
+}
+
 /// The id of what a channel is told of a transition of an alert: made of these alone.
 fn notice_id(alert_id: Uuid, channel_id: Uuid, transition: Transition) -> Uuid {
     let text = format!("{alert_id}/{channel_id}/{}", transition.key());
@@ -109,7 +125,13 @@ fn notice_id(alert_id: Uuid, channel_id: Uuid, transition: Transition) -> Uuid {
     uuid::Builder::from_custom_bytes(number.unwrap_or_default().to_be_bytes()).into_uuid()
 }
 
-/// Puts messages together and sends those that are due; with `hurry`, all there are. Returns how many arrived.
+/// Whether a message is to be tried: also when the clock was set back since.
+fn is_due(message: &Message, now: DateTime<Utc>) -> bool {
+    message.next_at <= now || message.next_at - now > LONGEST_WAIT
+}
+
+/// Puts messages together and sends those that are due; with `hurry`, also what waits for others or for its next attempt.
+/// Returns how many arrived.
 ///
 /// # Errors
 /// The store's.
@@ -119,7 +141,7 @@ pub async fn deliver(app: &Arc<App>, hurry: bool) -> Result<usize, FlowError> {
     fault::point("deliver.formed");
     let mut sending = JoinSet::new();
     for message in app.store.state.messages.all() {
-        if message.next_at <= now || hurry {
+        if is_due(&message, now) || hurry {
             let app = Arc::clone(app);
             sending.spawn(async move { attempt(&app, &message).await });
         }
@@ -138,34 +160,49 @@ pub async fn deliver(app: &Arc<App>, hurry: bool) -> Result<usize, FlowError> {
     failure.map_or(Ok(arrived), Err)
 }
 
+/// The notices of each channel that may get a message now.
+fn ready(
+    app: &App,
+    state: &State,
+    now: DateTime<Utc>,
+    hurry: bool,
+) -> Vec<(Uuid, Vec<Arc<Notice>>)> {
+    let mut by_channel: HashMap<Uuid, Vec<Arc<Notice>>> = HashMap::new();
+    for notice in state.notices.all() {
+        let notices = by_channel.entry(notice.channel_id).or_default();
+        notices.push(notice);
+    }
+    let is_young =
+        |notice: &Arc<Notice>| notice.created_at <= now && now - notice.created_at < GROUP_WAIT;
+    by_channel.retain(|channel_id, notices| {
+        let is_busy = |message: &Message| message.channel_id == *channel_id;
+        (hurry || !notices.iter().all(is_young))
+            && state.messages.find(is_busy).is_none()
+            && app.deliveries.may_form(*channel_id, now)
+    });
+    by_channel.into_iter().collect()
+}
+
 /// Puts the notices of each channel that has no message under way into one.
 async fn form(app: &App, now: DateTime<Utc>, hurry: bool) -> Result<(), FlowError> {
-    if app.store.state.notices.is_empty() {
+    let state = &app.store.state;
+    let mut preceding = HashMap::new();
+    for (_, notices) in ready(app, state, now, hurry) {
+        for notice in chosen(notices).named.iter().take(PRECEDING_ALERTS) {
+            let alert_id = notice.told.alert_id;
+            if let Entry::Vacant(entry) = preceding.entry(alert_id) {
+                entry.insert(changes_before(app, alert_id).await);
+            }
+        }
+    }
+    if preceding.is_empty() {
         return Ok(());
     }
-    let formed = app
-        .store
-        .state
+    let formed = state
         .change(|change| {
-            let state = change.state;
-            let mut by_channel: HashMap<Uuid, Vec<Arc<Notice>>> = HashMap::new();
-            for notice in state.notices.all() {
-                by_channel
-                    .entry(notice.channel_id)
-                    .or_default()
-                    .push(notice);
-            }
             let mut formed = Vec::new();
-            for (channel_id, notices) in by_channel {
-                let is_busy = state.messages.find(|other| other.channel_id == channel_id);
-                let waits = notices
-                    .iter()
-                    .all(|notice| now - notice.created_at < GROUP_WAIT);
-                let is_capped = !app.deliveries.may_form(channel_id, now);
-                if is_busy.is_some() || is_capped || (waits && !hurry) {
-                    continue;
-                }
-                put_together(change, channel_id, notices, now)?;
+            for (channel_id, notices) in ready(app, change.state, now, hurry) {
+                put_together(change, channel_id, notices, &preceding, now)?;
                 formed.push(channel_id);
             }
             Ok::<_, FlowError>(formed)
@@ -177,29 +214,84 @@ async fn form(app: &App, now: DateTime<Utc>, hurry: bool) -> Result<(), FlowErro
     Ok(())
 }
 
-/// Makes one message of the notices of a channel, the worst first; those beyond its bound are counted.
+/// What of the notices of a channel goes into its next message.
+struct Chosen {
+    /// Notices that are named, the worst alerts first, each with what came before it.
+    named: Vec<Arc<Notice>>,
+    /// Notices of alerts that fire, which are only counted.
+    held_back: Vec<Arc<Notice>>,
+}
+
+/// Chooses what a message names: of each alert all there is. Ends that it has no room for wait for the next message, as
+/// who was told of a beginning must be told of the end.
+fn chosen(notices: Vec<Arc<Notice>>) -> Chosen {
+    let mut by_alert: HashMap<Uuid, Vec<Arc<Notice>>> = HashMap::new();
+    for notice in notices {
+        let of_alert = by_alert.entry(notice.told.alert_id).or_default();
+        of_alert.push(notice);
+    }
+    let mut alerts: Vec<Vec<Arc<Notice>>> = by_alert.into_values().collect();
+    for of_alert in &mut alerts {
+        of_alert.sort_by_key(|notice| (notice.transition, notice.created_at));
+    }
+    let is_over = |of_alert: &[Arc<Notice>]| {
+        let last = of_alert.last();
+        last.is_some_and(|last| last.transition == Transition::Resolved)
+    };
+    alerts.sort_by_key(|of_alert| {
+        let first = of_alert.first();
+        let told = first.map(|notice| (Reverse(notice.told.severity), notice.created_at));
+        (
+            is_over(of_alert),
+            told,
+            first.map(|notice| notice.notice_id),
+        )
+    });
+    let rest = alerts.split_off(alerts.len().min(ALERTS_OF_MESSAGE));
+    Chosen {
+        named: alerts.into_iter().flatten().collect(),
+        held_back: rest
+            .into_iter()
+            .filter(|of_alert| !is_over(of_alert))
+            .flatten()
+            .collect(),
+    }
+}
+
+/// Makes one message of the notices of a channel.
 fn put_together(
     change: &mut Change<'_>,
     channel_id: Uuid,
-    mut notices: Vec<Arc<Notice>>,
+    notices: Vec<Arc<Notice>>,
+    preceding: &HashMap<Uuid, Vec<ChangeSet>>,
     now: DateTime<Utc>,
 ) -> Result<(), FlowError> {
-    notices.sort_by_key(|notice| {
-        let is_over = notice.transition == Transition::Resolved;
-        let severity = std::cmp::Reverse(notice.told.severity);
-        (is_over, severity, notice.created_at, notice.notice_id)
-    });
-    for notice in &notices {
+    let Chosen { named, held_back } = chosen(notices);
+    for notice in named.iter().chain(&held_back) {
         change.delete::<Notice>(notice.notice_id);
     }
-    let held_back = notices.split_off(notices.len().min(NOTICES_OF_MESSAGE));
+    let mut told: Vec<Preceding> = Vec::new();
+    for notice in &named {
+        let alert_id = notice.told.alert_id;
+        let change_sets = preceding.get(&alert_id).filter(|sets| !sets.is_empty());
+        if let Some(change_sets) = change_sets
+            && told.len() < PRECEDING_ALERTS
+            && told.iter().all(|known| known.alert_id != alert_id)
+        {
+            told.push(Preceding {
+                alert_id,
+                change_sets: change_sets.clone(),
+            });
+        }
+    }
     let message = Message {
         message_id: id::new(now),
         channel_id,
-        key: key(&notices),
+        key: key(&named),
         formed_at: now,
-        notices: notices.iter().map(|notice| (**notice).clone()).collect(),
+        notices: named.iter().map(|notice| (**notice).clone()).collect(),
         held_back: held_back.len() as u64,
+        preceding: told,
         attempts: 0,
         next_at: now,
         last_error: None,
@@ -256,7 +348,7 @@ async fn attempt(app: &App, message: &Message) -> Result<bool, FlowError> {
         return Ok(false);
     };
     let content = Content::Notices {
-        preceding: preceding(app, &message.notices).await?,
+        preceding: message.preceding.clone(),
         notices: message.notices.clone(),
         held_back: message.held_back,
     };
@@ -302,7 +394,12 @@ async fn attempt(app: &App, message: &Message) -> Result<bool, FlowError> {
 
 /// Counts and logs what became of an attempt.
 fn report(app: &App, channel: &Channel, message: &Message, error: Option<&str>, is_over: bool) {
-    count(app, channel, error.is_none());
+    let outcome = match error {
+        None => "delivered",
+        Some(_) if is_over => "given_up",
+        Some(_) => "failed",
+    };
+    count(app, channel, outcome);
     let kind = channel.kind.as_str();
     let attempt = message.attempts + 1;
     let notices = message.notices.len();
@@ -342,39 +439,36 @@ fn report(app: &App, channel: &Channel, message: &Message, error: Option<&str>, 
     }
 }
 
-fn count(app: &App, channel: &Channel, has_arrived: bool) {
-    let outcome = if has_arrived { "delivered" } else { "failed" };
+fn count(app: &App, channel: &Channel, outcome: &str) {
     app.metrics
         .deliveries
         .with_label_values(&[channel.kind.as_str(), outcome])
         .inc();
 }
 
-/// What changed before the alerts of some notices.
-async fn preceding(app: &App, notices: &[Notice]) -> Result<Vec<Preceding>, FlowError> {
-    let mut all: Vec<Preceding> = Vec::new();
-    for notice in notices {
-        let alert_id = notice.told.alert_id;
-        if all.iter().any(|known| known.alert_id == alert_id) {
-            continue;
-        }
-        let (alert, host) = match alert::find(app, alert_id).await? {
-            Some(found) => found,
-            None => continue,
+/// What changed before an alert, as far as a message tells it. A message goes without what cannot be read.
+async fn changes_before(app: &App, alert_id: Uuid) -> Vec<ChangeSet> {
+    let read = async {
+        let Some((alert, host)) = alert::find(app, alert_id).await? else {
+            return Ok(Vec::new());
         };
-        let mut change_sets = alert::changes_before(app, &host, &alert).await?;
-        change_sets.truncate(PRECEDING_CHANGE_SETS);
-        for change_set in &mut change_sets {
-            change_set.items.truncate(PRECEDING_ITEMS);
-        }
-        if !change_sets.is_empty() {
-            all.push(Preceding {
-                alert_id,
-                change_sets,
-            });
+        alert::changes_before(app, &host, &alert).await
+    };
+    let mut change_sets = read.await.unwrap_or_else(|error: FlowError| {
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(%alert_id, error, "reading what changed before an alert");
+        Vec::new()
+    });
+    change_sets.truncate(PRECEDING_CHANGE_SETS);
+    for change_set in &mut change_sets {
+        change_set.items.truncate(PRECEDING_ITEMS);
+        for item in &mut change_set.items {
+            for value in [&mut item.before, &mut item.after] {
+                *value = value.as_deref().map(|value| cut(value).into_owned());
+            }
         }
     }
-    Ok(all)
+    change_sets
 }
 
 /// Tells those who want to know that the backend is alive, as long as it evaluates.
@@ -407,7 +501,11 @@ fn send_heartbeats(
                 .notifiers
                 .send(&channel, &key, &Content::Heartbeat, now)
                 .await;
-            count(&app, &channel, sent.is_ok());
+            count(
+                &app,
+                &channel,
+                if sent.is_ok() { "delivered" } else { "failed" },
+            );
             if let Err(error) = &sent {
                 tracing::warn!(channel = channel.name, %error, "sign of life not delivered");
             }

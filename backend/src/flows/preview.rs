@@ -9,12 +9,13 @@ use super::evaluate::{history, series_of};
 use super::query::off_thread;
 use super::{FlowError, configuration};
 use crate::app::App;
-use crate::domain::alert::rule::{AlertRule, Condition};
+use crate::domain::alert::rule::{AlertRule, Condition, NoData};
 use crate::domain::alert::step::{Heard, Outcome, Readings, Watch, step};
 use crate::domain::baseline;
 use crate::domain::change::Disposition;
 use crate::domain::drift_rule::{self, DriftRule};
 use crate::domain::host::Host;
+use crate::domain::id;
 use crate::store::{baseline as baselines, snapshot as snapshots};
 
 /// Longest that a rule is tried, in seconds.
@@ -75,7 +76,7 @@ pub async fn run(
     }
     let mut hosts = app.store.state.hosts.all();
     hosts.retain(|host| rule.selector.matches(host));
-    let started = Instant::now();
+    let deadline = Deadline(Instant::now());
     let span = Span {
         from: from.timestamp(),
         to: to.timestamp(),
@@ -86,34 +87,34 @@ pub async fn run(
     };
     if let Condition::Drift { .. } = rule.condition {
         for host in hosts {
-            check_time(started)?;
-            let changes = drift_over_time(app, &rule, &host, span).await?;
-            let found = replay_drift(&rule, &host, &changes, span);
-            preview.take(&host, None, found);
+            let changes = drift_over_time(app, &rule, &host, span, deadline).await?;
+            preview.take(&host, None, replay_drift(&rule, &host, &changes, span));
         }
     } else {
         let app_of = Arc::clone(app);
         preview = off_thread(app, move || {
             for host in hosts {
-                check_time(started)?;
-                replay_samples(&app_of, &rule, &host, span, &mut preview)?;
+                replay_samples(&app_of, &rule, &host, span, deadline, &mut preview)?;
             }
             Ok::<_, FlowError>(preview)
         })
         .await?;
     }
-    preview
-        .firings
-        .sort_by_key(|firing| std::cmp::Reverse(firing.started_at));
-    preview.firings.truncate(MAX_FIRINGS);
+    preview.keep_latest(MAX_FIRINGS);
     Ok(preview)
 }
 
-fn check_time(started: Instant) -> Result<(), FlowError> {
-    if started.elapsed() > Duration::from_secs(PREVIEW_SECONDS) {
-        return Err(FlowError::QueryTimeout(PREVIEW_SECONDS));
+/// When the work began that may take so long.
+#[derive(Clone, Copy)]
+struct Deadline(Instant);
+
+impl Deadline {
+    fn check(self) -> Result<(), FlowError> {
+        if self.0.elapsed() > Duration::from_secs(PREVIEW_SECONDS) {
+            return Err(FlowError::QueryTimeout(PREVIEW_SECONDS));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 impl Preview {
@@ -132,6 +133,16 @@ impl Preview {
                 started_at: at(started_at),
                 ended_at: ended_at.map(at),
             }));
+        // So many that only some are told anyhow.
+        if self.firings.len() > 8 * MAX_FIRINGS {
+            self.keep_latest(MAX_FIRINGS);
+        }
+    }
+
+    fn keep_latest(&mut self, most: usize) {
+        self.firings
+            .sort_by_key(|firing| std::cmp::Reverse(firing.started_at));
+        self.firings.truncate(most);
     }
 }
 
@@ -146,17 +157,21 @@ struct Span {
 struct Replay<'a> {
     rule: &'a AlertRule,
     heard: Heard,
+    /// When the host was heard, Unix seconds, rising, as far as it is to come.
+    signs: &'a [i64],
     watch: Watch,
     span: Span,
     firings: Vec<(i64, Option<i64>)>,
 }
 
 impl<'a> Replay<'a> {
-    fn new(rule: &'a AlertRule, host: &Host, span: Span) -> Self {
+    fn new(rule: &'a AlertRule, host: &Host, signs: &'a [i64], span: Span) -> Self {
         Self {
             rule,
+            signs,
             heard: Heard {
                 last_at: None,
+                newest_at: None,
                 interval_seconds: i64::from(host.interval_seconds),
                 listening_since: i64::MIN / 2,
             },
@@ -167,8 +182,12 @@ impl<'a> Replay<'a> {
     }
 
     fn step(&mut self, readings: Readings<'_>, now: i64) {
+        while let Some((sign, rest)) = self.signs.split_first().filter(|(sign, _)| **sign <= now) {
+            (self.heard.last_at, self.signs) = (Some(*sign), rest);
+        }
+        self.heard.newest_at = self.heard.last_at;
         let outcome = step(self.rule, &mut self.watch, readings, &self.heard, now);
-        self.watch.settle(outcome);
+        self.watch.settle(outcome, now);
         match outcome {
             Outcome::Fires { .. } => self.firings.push((now, None)),
             Outcome::Resolves(_) => {
@@ -216,6 +235,7 @@ fn replay_samples(
     rule: &AlertRule,
     host: &Arc<Host>,
     span: Span,
+    deadline: Deadline,
     preview: &mut Preview,
 ) -> Result<(), FlowError> {
     let keys = app
@@ -223,22 +243,46 @@ fn replay_samples(
         .series
         .with_head(host.number, |head| head.keys().to_vec());
     let from = span.from - rule.memory_seconds() - 5 * i64::from(host.interval_seconds) - 60;
-    let is_absence = rule.condition == Condition::Absence;
-    let series: Vec<u32> = if is_absence {
-        let sign = (0..).zip(&keys).find(|(_, key)| key.metric == SIGN_OF_LIFE);
-        let number = sign.map(|(number, _)| number);
-        number
-            .into_iter()
-            .chain(0..1)
-            .take(1.min(keys.len()))
-            .collect()
-    } else {
-        let series = series_of(&rule.condition, &keys).flatten();
-        series.map(|(number, _)| number).collect()
+    let read = |number: u32| -> Result<Vec<(i64, f64)>, FlowError> {
+        deadline.check()?;
+        let found = history(app, host.number, &[number], from, span.to)?;
+        Ok(found.into_iter().next().unwrap_or_default())
     };
-    let found = history(app, host.number, &series, from, span.to)?;
-    for (number, samples) in series.iter().zip(found) {
-        let mut replay = Replay::new(rule, host, span);
+    let times = |samples: &[(i64, f64)]| samples.iter().map(|(at, _)| *at).collect();
+    let is_absence = rule.condition == Condition::Absence;
+    let mut signs: Vec<i64> = Vec::new();
+    // Whether a series is missing, or the host silent, is told by another one that it sends all the time.
+    if is_absence || rule.no_data != NoData::Keep {
+        let sign = keys.iter().position(|key| key.metric == SIGN_OF_LIFE);
+        let number = u32::try_from(sign.unwrap_or_default()).unwrap_or_default();
+        if !keys.is_empty() {
+            signs = times(&read(number)?);
+        }
+    }
+    if is_absence {
+        let mut replay = Replay::new(rule, host, &signs, span);
+        for pair in signs.windows(2) {
+            if let [last, at] = pair {
+                replay.step(Readings::Silence, next_tick(*last));
+                if at - last > replay.heard.interval_seconds * 3 / 2 || !replay.watch.is_idle() {
+                    replay.pass(*last, *at);
+                }
+            }
+        }
+        if let Some(last) = signs.last() {
+            replay.step(Readings::Silence, next_tick(*last));
+            replay.pass(*last, span.to);
+        }
+        preview.take(host, None, replay.finish());
+        return Ok(());
+    }
+    for (number, key) in series_of(&rule.condition, &keys).flatten() {
+        let samples = read(number)?;
+        let mut own = times(&samples);
+        if !signs.is_empty() {
+            own = merged(own, &signs);
+        }
+        let mut replay = Replay::new(rule, host, &own, span);
         let mut last = None;
         for (at, value) in samples {
             // Between two samples that follow each other nothing happens that does not with the second.
@@ -247,25 +291,23 @@ fn replay_samples(
             {
                 replay.pass(last, at);
             }
-            replay.heard.last_at = Some(at);
-            let sample = [(at, value)];
-            let readings = if is_absence {
-                Readings::Silence
-            } else {
-                Readings::Samples(&sample)
-            };
-            replay.step(readings, next_tick(at));
+            replay.step(Readings::Samples(&[(at, value)]), next_tick(at));
             last = Some(at);
         }
         if let Some(last) = last {
             replay.pass(last, span.to);
         }
-        let instance = keys
-            .get(*number as usize)
-            .and_then(|key| key.instance.as_ref());
-        preview.take(host, instance.filter(|_| !is_absence), replay.finish());
+        preview.take(host, key.instance.as_ref(), replay.finish());
     }
     Ok(())
+}
+
+/// Both, rising.
+fn merged(mut times: Vec<i64>, others: &[i64]) -> Vec<i64> {
+    times.extend(others);
+    times.sort_unstable();
+    times.dedup();
+    times
 }
 
 /// When the drift that a rule means began or ended: moments, and since when it is so then.
@@ -274,6 +316,7 @@ async fn drift_over_time(
     rule: &AlertRule,
     host: &Host,
     span: Span,
+    deadline: Deadline,
 ) -> Result<Vec<(i64, Option<i64>)>, FlowError> {
     let kv = app.store.kv.as_ref();
     let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or_default();
@@ -283,7 +326,7 @@ async fn drift_over_time(
     approved.reverse();
     let times = snapshots
         .iter()
-        .map(|snapshot| crate::domain::id::time(snapshot.snapshot_id))
+        .map(|snapshot| id::time(snapshot.snapshot_id))
         .chain(approved.iter().map(|baseline| baseline.at));
     let mut times: Vec<DateTime<Utc>> = times.filter(|time| *time < at(span.to)).collect();
     times.sort_unstable();
@@ -294,9 +337,10 @@ async fn drift_over_time(
     let mut known = Vec::new();
     let mut changes = Vec::new();
     for time in times.into_iter().skip(first.saturating_sub(1)) {
+        deadline.check()?;
         let snapshot = snapshots
             .iter()
-            .rfind(|snapshot| crate::domain::id::time(snapshot.snapshot_id) <= time);
+            .rfind(|snapshot| id::time(snapshot.snapshot_id) <= time);
         let baseline = approved.iter().rfind(|baseline| baseline.at <= time);
         let (Some(snapshot), Some(baseline)) = (snapshot, baseline) else {
             continue;
@@ -324,20 +368,22 @@ fn replay_drift(
     changes: &[(i64, Option<i64>)],
     span: Span,
 ) -> Vec<(i64, Option<i64>)> {
-    let mut replay = Replay::new(rule, host, span);
+    let mut replay = Replay::new(rule, host, &[], span);
     let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([span.to]);
     for ((at, since), end) in changes.iter().zip(ends) {
         let readings = Readings::Drift {
             since: *since,
             is_known: true,
         };
-        replay.step(readings, next_tick(*at));
-        // It may fire or be over once, some time after.
-        for seconds in [rule.for_seconds, rule.clear_for_seconds] {
-            let then = next_tick(at + i64::from(seconds)) + TICK_SECONDS;
-            if then < end {
-                replay.step(readings, then);
-            }
+        let tick = next_tick(*at);
+        replay.step(readings, tick);
+        // It may fire once, so long after it began, or be over once, so long after nothing differed any more.
+        let then = match since {
+            Some(since) => since + i64::from(rule.for_seconds),
+            None => tick + i64::from(rule.clear_for_seconds),
+        };
+        if (tick..end).contains(&then) {
+            replay.step(readings, next_tick(then));
         }
     }
     replay.finish()

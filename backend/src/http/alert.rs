@@ -26,8 +26,8 @@ use crate::flows::alert::{self, Filter, Position};
 use crate::flows::alert_rule::{self, NewAlertRule, RuleUpdate};
 use crate::flows::preview;
 use crate::wire::alert::{
-    AcknowledgeAlert, Acknowledgement, Alert, AlertRule, AlertState, CreateAlertRule, Firing,
-    Preview, Severity, UpdateAlertRule, repeat_interval, seconds,
+    AcknowledgeAlert, Acknowledgement, Alert, AlertRule, AlertState, Condition, CreateAlertRule,
+    Firing, Preview, Severity, UpdateAlertRule, repeat_interval, seconds,
 };
 use crate::wire::notification::{Notification, NotificationState, NotificationTransition};
 use crate::wire::page::{Limit, Page};
@@ -314,7 +314,7 @@ fn new_rule(body: CreateAlertRule) -> Result<NewAlertRule, ApiError> {
 
 fn rule_update(body: UpdateAlertRule) -> Result<RuleUpdate, ApiError> {
     let invalid = |(field, message)| ApiError::invalid(field, message);
-    let condition = body.condition.map(|condition| condition.into_domain());
+    let condition = body.condition.map(Condition::into_domain);
     let selector = body.selector.map(|given| selector_into_domain(Some(given)));
     Ok(RuleUpdate {
         name: body.name.map(|name| name.0),

@@ -98,7 +98,9 @@ impl Notifiers {
             .header("Infra-Watch-Signature", signature)
             .header("Idempotency-Key", key)
             .body(body);
-        let response = request.send().await.map_err(|error| self.failure(&error))?;
+        let response = request.send().await;
+        // A URL may hold a token, and an error is shown to those who may not see the channel.
+        let response = response.map_err(|error| self.failure(&error.without_url()))?;
         let status = response.status();
         drain(response).await;
         if status.is_success() {

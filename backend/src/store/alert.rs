@@ -196,18 +196,6 @@ pub async fn remove_before(kv: &dyn Kv, oldest: DateTime<Utc>) -> Result<usize, 
     Ok(removed)
 }
 
-/// Removes what became of an alert's notices.
-async fn remove_notified(kv: &dyn Kv, batch: &mut Batch, alert_id: Uuid) -> Result<(), KvError> {
-    let range = prefix_range(alert_id.as_bytes());
-    let told = kv
-        .scan(Table::Notified, range, usize::MAX, Direction::Forward)
-        .await?;
-    for (key, _) in told {
-        batch.delete(Table::Notified, key);
-    }
-    Ok(())
-}
-
 /// Removes the alerts of a deleted host. Safe to repeat.
 ///
 /// # Errors
@@ -230,7 +218,12 @@ pub async fn purge(kv: &dyn Kv, number: u32) -> Result<(), KvError> {
             let alert_id = key.get(4..).and_then(|id| Uuid::from_slice(id).ok());
             if let Some(alert_id) = alert_id {
                 batch.delete(Table::AlertLog, record::key(alert_id));
-                remove_notified(kv, &mut batch, alert_id).await?;
+                let told = || prefix_range(alert_id.as_bytes());
+                while kv
+                    .delete_range(Table::Notified, told(), ALERTS_OF_TRANSACTION)
+                    .await?
+                    == ALERTS_OF_TRANSACTION
+                {}
             }
             batch.delete(Table::HostAlerts, key);
         }

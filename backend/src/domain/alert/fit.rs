@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 /// Points that a line is drawn through are not older.
 pub const FIT_SECONDS: i64 = 6 * 3600;
 /// Points whose sums are kept together.
-const CELL_SECONDS: i64 = 300;
+pub const CELL_SECONDS: i64 = 300;
 /// A trend of less time says nothing about a day.
 const LEAST_SPAN_SECONDS: i64 = 3600;
 
@@ -75,7 +75,9 @@ impl Fit {
         }
         let slope = (total.count * total.time_value - total.time * total.value) / spread;
         let mean = total.value / total.count;
-        Some(mean + slope * ((at - reference) as f64 - total.time / total.count))
+        let value = mean + slope * ((at - reference) as f64 - total.time / total.count);
+        // Of numbers beyond all measure there is no line.
+        value.is_finite().then_some(value)
     }
 
     /// Bytes that it takes.

@@ -178,7 +178,9 @@ impl Alert {
             Condition::Threshold(threshold) | Condition::Forecast { threshold, .. } => {
                 let metric = &threshold.metric;
                 match value {
-                    _ if self.is_no_data => format!("There is no data of {metric}{place}"),
+                    _ if self.is_no_data && self.end_reason != Some(EndReason::Cleared) => {
+                        format!("There is no data of {metric}{place}")
+                    }
                     Some(value) => {
                         let is = match self.condition {
                             Condition::Forecast { .. } => "is on its way to",
@@ -189,7 +191,7 @@ impl Alert {
                     None => format!("{metric}{place}"),
                 }
             }
-            Condition::Absence if self.ended_at.is_some() => {
+            Condition::Absence if self.end_reason == Some(EndReason::Cleared) => {
                 format!("{} reports again", self.host_name)
             }
             Condition::Absence => format!(
@@ -197,7 +199,7 @@ impl Alert {
                 self.host_name,
                 self.pending_at.format("%Y-%m-%d %H:%M:%S UTC")
             ),
-            Condition::Drift { .. } => match value {
+            Condition::Drift { .. } => match value.filter(|items| *items > 0.0) {
                 Some(1.0) => "1 item differs from the baseline".to_owned(),
                 Some(items) => format!("{items} items differ from the baseline"),
                 None => "The host is at its baseline".to_owned(),

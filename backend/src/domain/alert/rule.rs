@@ -299,7 +299,8 @@ pub fn duration(seconds: u32) -> String {
     units
         .into_iter()
         .find(|(unit, _)| {
-            seconds % unit == 0 && (seconds > *unit || (seconds == *unit && *unit < 86_400))
+            seconds.is_multiple_of(*unit)
+                && (seconds > *unit || (seconds == *unit && *unit < 86_400))
         })
         .map_or_else(
             || format!("{seconds} s"),

@@ -1,5 +1,7 @@
 //! An unbroken run of samples that say the same, in little memory however long it lasts: what a window must know.
 
+use crate::domain::host::late_after_seconds;
+
 /// Samples farther apart than so many half intervals leave a gap between them.
 const GAP_HALF_INTERVALS: i64 = 3;
 /// Stretches without a gap that are told apart; of more, the two oldest count as one.
@@ -85,20 +87,16 @@ impl Run {
             return false;
         }
         if for_seconds < 3 * interval_seconds {
-            return self
-                .stretches
-                .iter()
-                .map(|stretch| stretch.samples)
-                .sum::<i64>()
-                >= 2;
+            // So short a window may have room for one sample only: the second is as young as one that is not late.
+            let seconds = for_seconds.max(late_after_seconds(interval_seconds));
+            return self.samples_after(now - seconds) >= 2;
         }
-        let since = now - for_seconds;
-        let samples: i64 = self
-            .stretches
-            .iter()
-            .map(|stretch| stretch.samples_after(since))
-            .sum();
-        samples * interval_seconds * 100 >= for_seconds * 80
+        self.samples_after(now - for_seconds) * interval_seconds * 100 >= for_seconds * 80
+    }
+
+    fn samples_after(&self, at: i64) -> i64 {
+        let stretches = self.stretches.iter();
+        stretches.map(|stretch| stretch.samples_after(at)).sum()
     }
 
     /// Bytes that it takes.

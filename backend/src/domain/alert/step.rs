@@ -3,12 +3,15 @@
 //! A place is a host, or one series of it. What is known of a place holds all that a window needs, so that each step
 //! looks at new samples only, and the same steps over stored samples lead to the same state.
 
-use super::fit::{FIT_SECONDS, Fit};
+use super::fit::{CELL_SECONDS, FIT_SECONDS, Fit};
 use super::rule::{AlertRule, Condition, NoData};
 use super::run::Run;
+use crate::domain::host::{down_after_seconds, late_after_seconds};
 
 /// A series that had no data for so long is gone, not missing: nothing begins to fire for it.
 const GONE_SECONDS: i64 = 86_400;
+/// A host's clock may be slow by so many seconds before its series seem to be missing.
+const SLOWEST_CLOCK_SECONDS: i64 = 300;
 
 /// What is new at a place.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +34,8 @@ pub enum Readings<'a> {
 pub struct Heard {
     /// Last report, Unix seconds; none when it never reported.
     pub last_at: Option<i64>,
+    /// Its newest sample of any series, Unix seconds by its own clock.
+    pub newest_at: Option<i64>,
     /// Seconds between its reports.
     pub interval_seconds: i64,
     /// Since when reports could have been heard: silence before counts for nothing.
@@ -38,14 +43,8 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// Silence of so many seconds is more than a late report: as `host::status` has it.
     fn late_seconds(&self) -> i64 {
-        2 * self.interval_seconds + 15
-    }
-
-    /// Silence of so many seconds is a host that is down.
-    fn down_seconds(&self) -> i64 {
-        4 * self.interval_seconds + 60
+        late_after_seconds(self.interval_seconds)
     }
 
     /// Silence after a report at `at`, as far as somebody listened.
@@ -57,6 +56,13 @@ impl Heard {
     fn is_up(&self, now: i64) -> bool {
         self.last_at
             .is_some_and(|at| now - at <= self.late_seconds())
+    }
+
+    /// How long a series whose last sample is of `last_at` has been missing, as far as that can be said: it is measured
+    /// against the host's own newest sample, whose clock may be slow.
+    fn missing_seconds(&self, last_at: i64, now: i64) -> i64 {
+        let newest_at = self.newest_at.unwrap_or(last_at);
+        newest_at.max(now - SLOWEST_CLOCK_SECONDS) - last_at
     }
 }
 
@@ -95,7 +101,8 @@ pub enum Outcome {
 /// What is known of a place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Watch {
-    is_firing: bool,
+    /// When the alert began to fire, Unix seconds.
+    firing_since: Option<i64>,
     /// The last sample: when it was taken, and what is held against the bound: its value, or a forecast.
     last: Option<(i64, f64)>,
     /// Samples that breach while nothing fires, or are clear while it fires.
@@ -106,10 +113,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A place whose alert fires already, of which samples are to be seen again.
-    pub fn firing(worst: Option<f64>) -> Self {
+    /// A place whose alert fires since a moment, of which samples are to be seen again.
+    pub fn firing(since: i64, worst: Option<f64>) -> Self {
         Self {
-            is_firing: true,
+            firing_since: Some(since),
             worst,
             ..Self::default()
         }
@@ -118,25 +125,33 @@ impl Watch {
     /// Forgets the samples, which are to be seen again: some came in that are earlier than the last.
     pub fn rewind(&mut self) {
         *self = Self {
-            is_firing: self.is_firing,
+            firing_since: self.firing_since,
             worst: self.worst,
             ..Self::default()
         };
     }
 
-    /// Sees stored samples without a judgement, the way a step sees new ones.
-    pub fn replay(&mut self, rule: &AlertRule, samples: &[(i64, f64)], interval_seconds: i64) {
+    /// Sees stored samples without a judgement, the way a step sees new ones. Without any of its window, `latest` says
+    /// when there was one at all.
+    pub fn replay(
+        &mut self,
+        rule: &AlertRule,
+        samples: &[(i64, f64)],
+        latest: Option<(i64, f64)>,
+        interval_seconds: i64,
+    ) {
         self.see(rule, samples, interval_seconds);
+        self.last = self.last.or(latest);
     }
 
     /// Whether the alert fires.
     pub fn is_firing(&self) -> bool {
-        self.is_firing
+        self.firing_since.is_some()
     }
 
     /// Whether nothing will come of it without a new sample.
     pub fn is_idle(&self) -> bool {
-        !self.is_firing && self.run.is_none()
+        !self.is_firing() && self.run.is_none()
     }
 
     /// The value that is held against the bound: the last one, or the last forecast.
@@ -154,16 +169,16 @@ impl Watch {
         self.last.map(|(at, _)| at)
     }
 
-    /// Takes over what a step said, once that is durable.
-    pub fn settle(&mut self, outcome: Outcome) {
+    /// Takes over what a step said at `now`, once that is durable.
+    pub fn settle(&mut self, outcome: Outcome, now: i64) {
         match outcome {
             Outcome::Fires { reason, .. } => {
-                self.is_firing = true;
+                self.firing_since = Some(now);
                 self.run = None;
                 self.worst = self.value().filter(|_| reason == Reason::Condition);
             }
             Outcome::Resolves(_) => {
-                self.is_firing = false;
+                self.firing_since = None;
                 self.run = None;
                 self.worst = None;
             }
@@ -183,6 +198,7 @@ impl Watch {
             if self.last.is_some_and(|(last, _)| *at <= last) {
                 continue;
             }
+            self.forget_run(rule, *at, interval_seconds);
             let held = match &rule.condition {
                 Condition::Forecast { within_seconds, .. } => {
                     let fit = self.fit.get_or_insert_default();
@@ -196,11 +212,11 @@ impl Watch {
                 continue;
             };
             self.last = Some((*at, held));
-            let goes_on = if self.is_firing {
-                self.worst = Some(match self.worst {
-                    Some(worst) if rule.is_worse(worst, held) => worst,
-                    _ => held,
-                });
+            let goes_on = if let Some(since) = self.firing_since {
+                let is_worst = self.worst.is_none_or(|worst| !rule.is_worse(worst, held));
+                if is_worst && *at >= since {
+                    self.worst = Some(held);
+                }
                 rule.clears(held)
             } else {
                 rule.breaches(held)
@@ -214,7 +230,30 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Forgets the run when nothing of its window is left.
+    fn forget_run(&mut self, rule: &AlertRule, now: i64, interval_seconds: i64) {
+        let window = if self.is_firing() {
+            rule.clear_for_seconds
+        } else {
+            rule.for_seconds
+        };
+        let window = i64::from(window).max(late_after_seconds(interval_seconds));
+        if self.last.is_some_and(|(last_at, _)| now - last_at > window) {
+            self.run = None;
+        }
+    }
+}
+
 impl AlertRule {
+    /// Whether places see the same under both: then what they know stays.
+    pub fn is_watched_like(&self, other: &Self) -> bool {
+        self.condition == other.condition
+            && self.for_seconds == other.for_seconds
+            && self.clear_value == other.clear_value
+            && self.clear_for_seconds == other.clear_for_seconds
+    }
+
     /// The longest window that its state depends on, in seconds: before it, samples matter no more.
     pub fn window_seconds(&self) -> i64 {
         i64::from(self.for_seconds.max(self.clear_for_seconds))
@@ -223,7 +262,7 @@ impl AlertRule {
     /// How far back samples must be seen to know all that a watch knows, in seconds.
     pub fn memory_seconds(&self) -> i64 {
         match self.condition {
-            Condition::Forecast { .. } => self.window_seconds() + FIT_SECONDS,
+            Condition::Forecast { .. } => self.window_seconds() + FIT_SECONDS + CELL_SECONDS,
             _ => self.window_seconds(),
         }
     }
@@ -267,7 +306,7 @@ pub fn step(
                 is_known: is_silent || last_at >= heard.listening_since,
             };
             let needed = match i64::from(rule.for_seconds) {
-                0 => heard.down_seconds() + 1,
+                0 => down_after_seconds(heard.interval_seconds) + 1,
                 seconds => seconds.max(heard.late_seconds()),
             };
             level.judge(rule, watch, needed, now)
@@ -284,7 +323,7 @@ pub fn step(
 }
 
 fn judge_samples(rule: &AlertRule, watch: &mut Watch, heard: &Heard, now: i64) -> Outcome {
-    let quiet = if watch.is_firing {
+    let quiet = if watch.is_firing() {
         Outcome::Firing
     } else {
         Outcome::Quiet
@@ -296,15 +335,17 @@ fn judge_samples(rule: &AlertRule, watch: &mut Watch, heard: &Heard, now: i64) -
         i64::from(rule.for_seconds),
         i64::from(rule.clear_for_seconds),
     );
-    let late = heard.late_seconds();
-    let is_fresh = now - last_at <= late;
-    let missing = heard.silence(last_at, now);
+    let (late, interval) = (heard.late_seconds(), heard.interval_seconds);
+    watch.forget_run(rule, now, interval);
+    // Old samples decide nothing, and neither does a host that is silent. A long window may end a little earlier, as
+    // the clock of its host may be slow; that it is covered is asked anyhow.
+    let is_fresh = |seconds: i64| now - last_at <= late.max(seconds / 5) && heard.is_up(now);
     // While the host is silent as a whole, that is what is wrong, and not its series one by one.
+    let missing = heard.missing_seconds(last_at, now);
     let is_missing = |seconds: i64| missing > seconds.max(late) && heard.is_up(now);
-    let interval = heard.interval_seconds;
-    if watch.is_firing {
-        let is_clear = |run: &Run| is_fresh && run.fills(clear_for_seconds, interval, now);
-        return if watch.run.as_deref().is_some_and(is_clear) {
+    if watch.is_firing() {
+        let is_clear = |run: &Run| run.fills(clear_for_seconds, interval, now);
+        return if is_fresh(clear_for_seconds) && watch.run.as_deref().is_some_and(is_clear) {
             Outcome::Resolves(Reason::Condition)
         } else if rule.no_data == NoData::Resolve && is_missing(clear_for_seconds) {
             Outcome::Resolves(Reason::NoData)
@@ -314,7 +355,7 @@ fn judge_samples(rule: &AlertRule, watch: &mut Watch, heard: &Heard, now: i64) -
     }
     if rule.no_data == NoData::Alert
         && is_missing(for_seconds)
-        && now - last_at <= GONE_SECONDS.max(for_seconds + late)
+        && missing <= GONE_SECONDS.max(for_seconds + late)
     {
         return Outcome::Fires {
             since: last_at,
@@ -325,16 +366,11 @@ fn judge_samples(rule: &AlertRule, watch: &mut Watch, heard: &Heard, now: i64) -
         return quiet;
     };
     let since = run.first_at;
-    if is_fresh && run.fills(for_seconds, interval, now) {
+    if is_fresh(for_seconds) && run.fills(for_seconds, interval, now) {
         return Outcome::Fires {
             since,
             reason: Reason::Condition,
         };
-    }
-    if now - last_at > for_seconds.max(late) {
-        // Nothing of the window is left.
-        watch.run = None;
-        return quiet;
     }
     Outcome::Pending { since }
 }
@@ -348,7 +384,7 @@ struct Level {
 
 impl Level {
     fn judge(&self, rule: &AlertRule, watch: &mut Watch, needed: i64, now: i64) -> Outcome {
-        match (watch.is_firing, self.since) {
+        match (watch.is_firing(), self.since) {
             (false, Some(since)) if self.age_seconds >= needed => Outcome::Fires {
                 since,
                 reason: Reason::Condition,

@@ -124,6 +124,7 @@ fn check_every(interval: i64, words: &str, samples: &str, expect: &str) {
     let mut watch = Watch::default();
     let mut heard = Heard {
         last_at: None,
+        newest_at: None,
         interval_seconds: interval,
         listening_since: i64::MIN / 2,
     };
@@ -139,6 +140,7 @@ fn check_every(interval: i64, words: &str, samples: &str, expect: &str) {
         let mut new = Vec::new();
         if sample != "." {
             heard.last_at = Some(now);
+            heard.newest_at = Some(now);
             new.extend(sample.parse().ok().map(|value| (now, value)));
         }
         let readings = match rule.condition {
@@ -155,7 +157,7 @@ fn check_every(interval: i64, words: &str, samples: &str, expect: &str) {
             _ => Readings::Samples(&new),
         };
         let outcome = step(&rule, &mut watch, readings, &heard, now);
-        watch.settle(outcome);
+        watch.settle(outcome, now);
         said.push(word(outcome));
     }
     let expect: Vec<_> = expect
@@ -350,11 +352,12 @@ fn while_nobody_listened_nothing_is_over_and_nothing_begins() {
     let rule = rule("silent");
     let mut heard = Heard {
         last_at: Some(1000),
+        newest_at: Some(1000),
         interval_seconds: 60,
         listening_since: 5000,
     };
     let mut quiet = Watch::default();
-    let mut firing = Watch::firing(None);
+    let mut firing = Watch::firing(1100, None);
     let mut check = |heard: &Heard, now, expect: (&str, &str)| {
         let said = [&mut quiet, &mut firing].map(|watch| {
             let outcome = step(&rule, watch, Readings::Silence, heard, now);
@@ -375,6 +378,7 @@ fn late_samples_never_fire_and_an_outcome_that_was_not_kept_comes_again() {
     let rule = rule("> 90 for 2m");
     let heard = |last_at| Heard {
         last_at: Some(last_at),
+        newest_at: Some(last_at),
         interval_seconds: 60,
         listening_since: 0,
     };
@@ -400,10 +404,11 @@ fn late_samples_never_fire_and_an_outcome_that_was_not_kept_comes_again() {
         assert_eq!(word(outcome), "firing");
         assert!(!watch.is_firing());
     }
-    watch.settle(Outcome::Fires {
+    let fires = Outcome::Fires {
         since: 0,
         reason: Reason::Condition,
-    });
+    };
+    watch.settle(fires, 540);
     assert_eq!((watch.is_firing(), watch.worst()), (true, Some(95.0)));
     let higher = [(600, 99.0), (660, 96.0)];
     step(
@@ -427,4 +432,196 @@ fn sentences() {
         "cpu_usage_percent will be at or above 100 % within 24 h for 30 min",
     );
     check("drift", "*/* differs from the baseline");
+}
+
+#[test]
+fn a_slow_clock_is_no_lack_of_data() {
+    // Half a minute's interval, and a clock that is 90 s slow: more than a late report.
+    let check = |words: &str, samples: usize, expect: &str| {
+        let rule = rule(words);
+        let mut watch = Watch::default();
+        let mut last = "";
+        for tick in 0..samples as i64 {
+            let at = tick * 30;
+            let heard = Heard {
+                last_at: Some(at + 90),
+                newest_at: Some(at),
+                interval_seconds: 30,
+                listening_since: 0,
+            };
+            let outcome = step(
+                &rule,
+                &mut watch,
+                Readings::Samples(&[(at, 95.0)]),
+                &heard,
+                at + 90,
+            );
+            watch.settle(outcome, at + 90);
+            last = word(outcome);
+        }
+        assert_eq!(last, expect, "{words}");
+    };
+    check("> 90 for 10m", 19, "firing");
+    check("> 99 no-data alert", 19, "ok");
+}
+
+mod restored {
+    use super::*;
+    use proptest::prelude::*;
+
+    const INTERVAL: i64 = 30;
+
+    /// What a rule says at each tick; `None` is a report without a sample. At `restart` everything but what is kept on
+    /// disk is forgotten.
+    fn said(words: &str, samples: &[Option<f64>], restart: Option<usize>) -> Vec<&'static str> {
+        let rule = rule(words);
+        let mut watch = Watch::default();
+        let mut firing_since = None;
+        let mut stored: Vec<(i64, f64)> = Vec::new();
+        let mut said = Vec::new();
+        for (tick, sample) in samples.iter().enumerate() {
+            let now = tick as i64 * INTERVAL;
+            if restart == Some(tick) {
+                let from = now - rule.memory_seconds() - 2 * INTERVAL - 60;
+                let seen: Vec<_> = stored
+                    .iter()
+                    .copied()
+                    .filter(|(at, _)| *at >= firing_since.unwrap_or(from).min(from))
+                    .collect();
+                watch = firing_since
+                    .map_or_else(Watch::default, |since| Watch::firing(since, watch.worst()));
+                watch.replay(&rule, &seen, stored.last().copied(), INTERVAL);
+            }
+            let heard = Heard {
+                last_at: Some(now),
+                newest_at: Some(now),
+                interval_seconds: INTERVAL,
+                listening_since: 0,
+            };
+            let new: Vec<_> = sample.iter().map(|value| (now, *value)).collect();
+            stored.extend(&new);
+            let outcome = step(&rule, &mut watch, Readings::Samples(&new), &heard, now);
+            watch.settle(outcome, now);
+            match outcome {
+                Outcome::Fires { .. } => firing_since = Some(now),
+                Outcome::Resolves(_) => firing_since = None,
+                _ => {}
+            }
+            said.push(word(outcome));
+        }
+        said
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        /// Whatever the samples, a restart at any moment changes nothing of what is said after it.
+        #[test]
+        fn a_restart_changes_nothing(
+            stretches in proptest::collection::vec((0_usize..4, 1_usize..14), 1..12),
+            restart in 0_usize..100,
+            words in proptest::sample::select(vec![
+                "> 90", "> 90 for 1m", "> 90 for 5m", "> 90 for 5m clear 70", "> 90 for 1m clear 70 for 5m",
+                "> 90 for 1m clear for 10m", "> 90 for 5m no-data resolve", "> 90 for 3m no-data alert",
+            ]),
+        ) {
+            let samples: Vec<Option<f64>> = stretches
+                .iter()
+                .flat_map(|(kind, length)| vec![[None, Some(95.0), Some(80.0), Some(10.0)][*kind]; *length])
+                .collect();
+            let restart = restart % samples.len();
+            prop_assert_eq!(said(words, &samples, Some(restart)), said(words, &samples, None), "{} at {}", words, restart);
+        }
+    }
+}
+
+#[test]
+fn what_an_alert_says_of_itself() {
+    use super::record::{Alert, EndReason, Telling};
+    let check =
+        |words: &str, value: Option<f64>, is_no_data, end: Option<EndReason>, expect: &str| {
+            let rule = rule(words);
+            let at = DateTime::UNIX_EPOCH;
+            let alert = Alert {
+                alert_id: Uuid::nil(),
+                rule_id: Uuid::nil(),
+                rule_name: String::new(),
+                severity: rule.severity,
+                host_id: Uuid::nil(),
+                host_number: 1,
+                host_name: "web-1".to_owned(),
+                instance: Some("/var".to_owned()).filter(|_| rule.condition.threshold().is_some()),
+                sentence: rule.sentence(),
+                condition: rule.condition,
+                pending_at: at,
+                started_at: Some(at),
+                ended_at: end.map(|_| at),
+                end_reason: end,
+                is_no_data,
+                value: value.filter(|_| end.is_none()),
+                worst_value: None,
+                last_value: value.filter(|_| end.is_some()),
+                acknowledgement: None,
+                telling: Telling::default(),
+            };
+            assert_eq!(alert.told().summary, expect);
+        };
+    let (cleared, deleted) = (Some(EndReason::Cleared), Some(EndReason::RuleDeleted));
+    check(
+        "> 90",
+        Some(97.256),
+        false,
+        None,
+        "cpu_usage_percent of /var is 97.26 %",
+    );
+    check(
+        "> 90",
+        Some(12.0),
+        false,
+        cleared,
+        "cpu_usage_percent of /var is 12 %",
+    );
+    check(
+        "> 90",
+        None,
+        true,
+        None,
+        "There is no data of cpu_usage_percent of /var",
+    );
+    check(
+        "> 90",
+        Some(12.0),
+        true,
+        cleared,
+        "cpu_usage_percent of /var is 12 %",
+    );
+    check(
+        "silent",
+        None,
+        false,
+        None,
+        "web-1 has been silent since 1970-01-01 00:00:00 UTC",
+    );
+    check("silent", None, false, cleared, "web-1 reports again");
+    check(
+        "silent",
+        None,
+        false,
+        deleted,
+        "web-1 has been silent since 1970-01-01 00:00:00 UTC: the rule was removed",
+    );
+    check(
+        "drift",
+        Some(1.0),
+        false,
+        None,
+        "1 item differs from the baseline",
+    );
+    check(
+        "drift",
+        Some(0.0),
+        false,
+        cleared,
+        "The host is at its baseline",
+    );
 }

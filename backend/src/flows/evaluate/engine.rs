@@ -28,6 +28,8 @@ const PAUSE_SECONDS: i64 = 60;
 const MAX_WATCHES: usize = 2_000_000;
 /// Alerts that are pending and can be looked at; further ones are counted.
 const MAX_PENDING: usize = 10_000;
+/// Late samples of a host are taken in at most so often, in seconds: each time its watches see their windows again.
+const REWIND_SECONDS: i64 = 60;
 
 /// The series of a place.
 #[derive(Clone)]
@@ -45,8 +47,18 @@ struct Placed {
     watch: Watch,
     /// The alert that fires.
     alert_id: Option<Uuid>,
-    /// Stored samples are to be seen first.
-    is_fresh: bool,
+    replay: Replay,
+}
+
+/// Which stored samples a watch is to see first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replay {
+    /// None.
+    Nothing,
+    /// Those of its window: some came in late.
+    Window,
+    /// Those, and all since its alert fires: it knows nothing yet.
+    All,
 }
 
 /// The places of a host.
@@ -55,8 +67,10 @@ struct HostWatches {
     known_series: usize,
     /// Samples up to here were seen, Unix seconds.
     seen_through: i64,
-    /// So many moments had come in late.
+    /// So many moments had come in late, and the watches have seen them.
     late: u64,
+    /// When watches last saw stored samples because of that, Unix seconds.
+    rewound_at: i64,
     /// Numbers of the series whose samples are read.
     series: Vec<u32>,
     placed: Vec<Placed>,
@@ -70,7 +84,8 @@ pub struct Engine {
     /// Ids of alerts that are pending, so that they keep them.
     pending_ids: HashMap<Place, Uuid>,
     listening_since: i64,
-    last_at: i64,
+    /// When the last evaluation ended, Unix seconds; 0 before the first.
+    ended_at: i64,
 }
 
 /// Where a place is in the engine.
@@ -132,12 +147,12 @@ impl Engine {
     /// Looks at every place. Nothing fires or is over in the engine before [`Engine::settle`].
     pub fn sweep(&mut self, app: &App, now: DateTime<Utc>) -> Sweep {
         let seconds = now.timestamp();
-        if self.last_at == 0 {
+        if self.ended_at == 0 {
             self.listening_since = app.listening_since.timestamp();
-        } else if seconds - self.last_at > PAUSE_SECONDS {
+        } else if !(0..=PAUSE_SECONDS).contains(&(seconds - self.ended_at)) {
+            // Neither is there silence where the clock was set back or ahead.
             self.listening_since = seconds;
         }
-        self.last_at = seconds;
         let rules_changed = self.take_rules(app);
         let active = app.store.state.active_alerts.all();
         let looking = Looking {
@@ -180,8 +195,16 @@ impl Engine {
         sweep
     }
 
-    /// Takes over what a sweep found, now that it is durable.
-    pub fn settle(&mut self, sweep: &Sweep) {
+    /// Notes when an evaluation ended.
+    pub fn end(&mut self, now: DateTime<Utc>) {
+        self.ended_at = now.timestamp();
+    }
+
+    /// Takes over what a sweep found at `now`, now that it is durable.
+    pub fn settle(&mut self, sweep: &Sweep, now: DateTime<Utc>) {
+        for fired in &sweep.fired {
+            self.pending_ids.remove(&fired.alert.place());
+        }
         let fired = sweep
             .fired
             .iter()
@@ -193,7 +216,7 @@ impl Engine {
         for (spot, outcome, alert_id) in fired.chain(ended) {
             let known = self.hosts.get_mut(&spot.host);
             if let Some(placed) = known.and_then(|known| known.placed.get_mut(spot.index)) {
-                placed.watch.settle(outcome);
+                placed.watch.settle(outcome, now.timestamp());
                 placed.alert_id = alert_id;
             }
         }
@@ -225,6 +248,7 @@ impl Engine {
             .filter_map(|placed| placed.alert_id)
             .collect();
         let state = &app.store.state;
+        let last = app.alerts.view();
         for alert in active {
             if placed.contains(&alert.alert_id) {
                 continue;
@@ -240,7 +264,11 @@ impl Engine {
                 spot: None,
                 alert_id: alert.alert_id,
                 reason,
-                values: Values::default(),
+                values: last
+                    .values
+                    .get(&alert.alert_id)
+                    .copied()
+                    .unwrap_or_default(),
             });
         }
     }
@@ -253,6 +281,7 @@ impl HostWatches {
             known_series: usize::MAX,
             seen_through: i64::MIN,
             late: 0,
+            rewound_at: i64::MIN / 2,
             series: Vec::new(),
             placed: Vec::new(),
         }
@@ -301,14 +330,20 @@ impl HostWatches {
             }
             let number = series.map(|(number, _)| number);
             let same = known.remove(&(rule.rule_id, number));
-            let same = same.filter(|placed| Arc::ptr_eq(&placed.rule, rule));
+            let same = same.filter(|placed| {
+                Arc::ptr_eq(&placed.rule, rule) || placed.rule.is_watched_like(rule)
+            });
             let series = series.map(|(number, key)| PlacedSeries {
                 key: Arc::clone(key),
                 number,
                 position: position(&mut self.series, number),
             });
             self.placed.push(match same {
-                Some(placed) => Placed { series, ..placed },
+                Some(placed) => Placed {
+                    rule: Arc::clone(rule),
+                    series,
+                    ..placed
+                },
                 None => looking.place(host, rule, series),
             });
         }
@@ -324,6 +359,8 @@ impl HostWatches {
     ) -> Result<(), FlowError> {
         sweep.figures.watches += self.placed.len();
         if self.placed.is_empty() {
+            // The first place to come sees what is stored.
+            self.seen_through = i64::MIN;
             return Ok(());
         }
         let now = looking.now.timestamp();
@@ -422,39 +459,42 @@ impl HostWatches {
         samples.resize_with(self.series.len().max(samples.len()), Vec::new);
         let store = &looking.app.store.series;
         let number = self.host.number;
+        let now = looking.now.timestamp();
         let seen_through = self.seen_through;
-        let is_in_memory = seen_through > i64::MIN && store.is_in_memory_after(seen_through);
         let (newest_at, late, last_at) = store.with_head(number, |head| {
-            let newest_at = head.newest_at().unwrap_or(i64::MIN);
-            if is_in_memory && newest_at > seen_through {
+            let newest_at = head.newest_at();
+            if seen_through > i64::MIN && newest_at > Some(seen_through) {
                 head.read_after(seen_through, &self.series, samples);
             }
             (newest_at, head.late(), head.last_received_at())
         });
+        let newest = newest_at.unwrap_or(i64::MIN);
         if seen_through == i64::MIN {
             // Everything so far is to be seen as stored.
-            self.seen_through = newest_at;
+            self.seen_through = newest;
             self.late = late.count;
-        } else if !is_in_memory && newest_at > seen_through {
+        } else if newest > seen_through && !store.is_in_memory_after(seen_through) {
             let stored = history(
                 looking.app,
                 number,
                 &self.series,
                 seen_through + 1,
-                newest_at + 1,
+                newest + 1,
             )?;
             for (samples, stored) in samples.iter_mut().zip(stored) {
                 *samples = stored;
             }
         }
-        if late.count != self.late {
+        if late.count != self.late && now - self.rewound_at >= REWIND_SECONDS {
             self.rewind(looking, late.newest_at);
             self.late = late.count;
+            self.rewound_at = now;
         }
         self.replay(looking)?;
-        self.seen_through = self.seen_through.max(newest_at);
+        self.seen_through = self.seen_through.max(newest);
         Ok(Heard {
             last_at,
+            newest_at,
             interval_seconds: i64::from(self.host.interval_seconds),
             listening_since: looking.listening_since,
         })
@@ -477,7 +517,9 @@ impl HostWatches {
                 placed.series.is_some() && late_at >= now - self.memory_seconds(&placed.rule);
             if let Some(placed) = self.placed.get_mut(index).filter(|_| is_meant) {
                 placed.watch.rewind();
-                placed.is_fresh = true;
+                if placed.replay == Replay::Nothing {
+                    placed.replay = Replay::Window;
+                }
             }
         }
     }
@@ -487,10 +529,11 @@ impl HostWatches {
         let now = looking.now.timestamp();
         let mut by_start: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for (index, placed) in self.placed.iter().enumerate() {
-            if !placed.is_fresh {
+            if placed.replay == Replay::Nothing {
                 continue;
             }
-            let started_at = placed.alert_id.and_then(|_| {
+            let knows_nothing = placed.alert_id.filter(|_| placed.replay == Replay::All);
+            let started_at = knows_nothing.and_then(|_| {
                 let alert = looking.alert_at(&looking.place_of(&self.host, placed))?;
                 Some(alert.started_at?.timestamp())
             });
@@ -512,13 +555,15 @@ impl HostWatches {
                 let Some(placed) = self.placed.get_mut(index) else {
                     continue;
                 };
-                placed.is_fresh = false;
+                placed.replay = Replay::Nothing;
                 let Some(series) = &placed.series else {
                     continue;
                 };
+                let latest = looking.latest(&self.host, series.number, self.seen_through);
                 let found = numbers.binary_search(&series.number).ok();
                 if let Some(samples) = found.and_then(|position| stored.get(position)) {
-                    placed.watch.replay(&placed.rule, samples, interval_seconds);
+                    let rule = &placed.rule;
+                    placed.watch.replay(rule, samples, latest, interval_seconds);
                 }
             }
         }
@@ -553,7 +598,11 @@ impl Looking<'_> {
     fn place(&self, host: &Host, rule: &Arc<AlertRule>, series: Option<PlacedSeries>) -> Placed {
         let placed = Placed {
             rule: Arc::clone(rule),
-            is_fresh: series.is_some(),
+            replay: if series.is_some() {
+                Replay::All
+            } else {
+                Replay::Nothing
+            },
             series,
             watch: Watch::default(),
             alert_id: None,
@@ -561,7 +610,10 @@ impl Looking<'_> {
         let active = self.alert_at(&self.place_of(host, &placed));
         match active.filter(|alert| alert.condition.is_about_the_same(&rule.condition)) {
             Some(alert) => Placed {
-                watch: Watch::firing(alert.worst_value),
+                watch: Watch::firing(
+                    alert.started_at.unwrap_or(self.now).timestamp(),
+                    alert.worst_value,
+                ),
                 alert_id: Some(alert.alert_id),
                 ..placed
             },
@@ -569,12 +621,21 @@ impl Looking<'_> {
         }
     }
 
+    /// The last sample that a host ever sent of a series, if it is one of those that were seen.
+    fn latest(&self, host: &Host, series: u32, seen_through: i64) -> Option<(i64, f64)> {
+        let store = &self.app.store.series;
+        let latest = store.with_head(host.number, |head| head.latest(series));
+        latest.filter(|(at, _)| *at <= seen_through)
+    }
+
     /// An alert that is pending.
     fn alert(&self, host: &Host, placed: &Placed, since: i64, value: Option<f64>) -> Alert {
         let place = self.place_of(host, placed);
         let rule = &placed.rule;
+        let pending_at = DateTime::from_timestamp(since, 0).unwrap_or(self.now);
         Alert {
-            alert_id: id::new(self.now),
+            // The log is in the order of when it began.
+            alert_id: id::new(pending_at),
             rule_id: rule.rule_id,
             rule_name: rule.name.clone(),
             severity: rule.severity,
@@ -584,7 +645,7 @@ impl Looking<'_> {
             instance: place.instance,
             condition: rule.condition.clone(),
             sentence: rule.sentence(),
-            pending_at: DateTime::from_timestamp(since, 0).unwrap_or(self.now),
+            pending_at,
             started_at: None,
             ended_at: None,
             end_reason: None,

@@ -7,10 +7,12 @@ mod board;
 mod engine;
 mod history;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 
 pub use self::board::{AlertBoard, Figures, Values, View};
 pub use self::engine::series_of;
@@ -46,11 +48,16 @@ pub async fn evaluate(app: &Arc<App>) -> Result<usize, FlowError> {
     let kept = keep(app, &sweep, now).await;
     fault::point("evaluate.kept");
     if kept.is_ok() {
-        engine.settle(&sweep);
+        engine.settle(&sweep, now);
     }
+    engine.end(app.clock.now());
     *place = engine;
     sweep.figures.seconds = started.elapsed().as_secs_f64();
-    sweep.figures.at = now.timestamp();
+    // An evaluation that could not be kept is none: signs of life must not hide it.
+    sweep.figures.at = match kept {
+        Ok(()) => now.timestamp(),
+        Err(_) => app.alerts.figures().at,
+    };
     let events = sweep.fired.len() + sweep.ended.len();
     let failure = sweep.failure.take();
     app.alerts.show(sweep.view, sweep.figures);
@@ -72,17 +79,18 @@ async fn keep(app: &App, sweep: &Sweep, now: DateTime<Utc>) -> Result<(), FlowEr
                 said.extend(end(change, ended, now)?);
             }
             for fired in &sweep.fired {
+                if change.state.hosts.get(fired.alert.host_id).is_none() {
+                    // It was removed a moment ago, and the next evaluation knows.
+                    continue;
+                }
                 let mut alert = fired.alert.clone();
                 tell_if_due(change, &mut alert, now);
                 change.put(alert.clone());
                 said.push(alert);
             }
+            let ended: HashSet<Uuid> = sweep.ended.iter().map(|ended| ended.alert_id).collect();
             for alert in change.state.active_alerts.all() {
-                if !sweep
-                    .ended
-                    .iter()
-                    .any(|ended| ended.alert_id == alert.alert_id)
-                {
+                if !ended.contains(&alert.alert_id) {
                     go_on(change, &alert, now);
                 }
             }
@@ -111,7 +119,7 @@ fn end(
     for channel_id in &alert.telling.channels {
         deliver::tell(change, &alert, *channel_id, Transition::Resolved, now);
     }
-    if ended.reason == EndReason::HostDeleted {
+    if change.state.hosts.get(alert.host_id).is_none() {
         // Nothing is kept of a deleted host.
         change.delete::<Alert>(alert.alert_id);
     } else {
@@ -164,6 +172,11 @@ fn tell_if_due(change: &mut Change<'_>, alert: &mut Alert, now: DateTime<Utc>) {
         return;
     };
     for channel_id in &rule.channels {
+        let is_repeat = matches!(transition, Transition::Repeat(_));
+        if is_repeat && deliver::is_waiting(change.state, alert.alert_id, *channel_id) {
+            // Who has not been told yet need not be told again.
+            continue;
+        }
         deliver::tell(change, alert, *channel_id, transition, now);
         if !alert.telling.channels.contains(channel_id) {
             alert.telling.channels.push(*channel_id);
