@@ -182,7 +182,7 @@ async fn scene() -> Scene {
         ("alert-rules", "/alerts/rules".to_owned(), "[data-rule]"),
         (
             "alert-rule",
-            format!("/alerts/rules?edit={rule_id}"),
+            format!("/alerts/rules?edit={rule_id}&range=24h"),
             ".preview-found",
         ),
         ("silences", "/alerts/silences".to_owned(), "[data-silence]"),

@@ -230,7 +230,7 @@ fn tell(news: &News, props: &StripProps) -> Html {
     html! {
         <>
             { link(alerts::firing(), classes!("tile", "tile-alerts", zero(usize::try_from(firing).unwrap_or(usize::MAX))), html! { <>
-                { icon(Glyph::Bell) }<span class="tile-count">{ firing }</span><span class="tile-name">{ if firing == 1 { "alert firing" } else { "alerts firing" } }</span>
+                { icon(Glyph::Bell) }<span class="tile-count">{ firing }</span><span class="tile-name">{ "firing" }<span class="visually-hidden">{ " alerts" }</span></span>
             </> }) }
             <button type="button" class={classes!("tile", "tile-drifted", zero(drifted))} aria-pressed={is_chosen.to_string()} {onclick}>
                 { icon(Glyph::Warning) }<span class="tile-count">{ drifted }</span><span class="tile-name">{ "drifted" }</span>

@@ -16,6 +16,7 @@ use crate::components::go::{Address, link};
 use crate::format;
 use crate::hooks::clock::{self, use_now, zone};
 use crate::hooks::polled::use_polled;
+use crate::hooks::query::use_query;
 use crate::hooks::rested::use_rested;
 use crate::loaded::Shared;
 use crate::range::{PRESETS, Range};
@@ -47,9 +48,11 @@ enum Tried {
 pub fn RulePreview(props: &RulePreviewProps) -> Html {
     let now = use_now();
     let draft = use_rested(&props.draft);
-    let span = use_state(|| SPANS[1]);
+    let query = use_query();
+    let name = |span: &usize| query.get("range") == Some(PRESETS[*span].0);
+    let span = SPANS.into_iter().find(name).unwrap_or(SPANS[1]);
     let chosen = use_state(|| None::<Uuid>);
-    let range = Range::Preset(*span);
+    let range = Range::Preset(span);
     let known = props.known.clone();
     let hosts = known.clone();
     let tried = use_polled(
@@ -81,11 +84,11 @@ pub fn RulePreview(props: &RulePreviewProps) -> Html {
             })
         },
     );
-    let words = PRESETS[*span].2;
+    let words = PRESETS[span].2;
     let button = |index: usize| {
-        let span = span.clone();
-        let pressed = (*span == index).to_string();
-        html! { <button type="button" aria-pressed={pressed} onclick={move |_| span.set(index)}>{ PRESETS[index].0 }</button> }
+        let query = query.clone();
+        let pressed = (span == index).to_string();
+        html! { <button type="button" aria-pressed={pressed} onclick={move |_| query.replace([("range", Some(PRESETS[index].0.to_owned()))])}>{ PRESETS[index].0 }</button> }
     };
     let on_host = {
         let chosen = chosen.clone();

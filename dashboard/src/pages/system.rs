@@ -69,6 +69,7 @@ fn facts(system: &System) -> Html {
         )
     };
     let alerts = &system.alerts;
+    let took = alerts.evaluated_at.map(|_| html! { <span class="muted">{ format!(" · took {}", format::duration(alerts.evaluation_seconds)) }</span> });
     let oldest = alerts.oldest_waiting_at.map(
         |at| html! { <span class="muted">{ ", the oldest of " }<Time at={Some(at)} /></span> },
     );
@@ -90,7 +91,7 @@ fn facts(system: &System) -> Html {
             { fact("Disk", html! { <span class="with-bar">{ bar("Disk used", used_percent) }<span>{ format!("{} free of {}", bytes(free), bytes(total)) }</span></span> }) }
             { fact("At this pace", html! { pace(system) }) }
             { fact("Alerts", html! { <>{ format!("{} firing, {} pending", alerts.firing, alerts.pending) }<span class="muted">{ format!(" · {} watched", format::number(alerts.watches as f64)) }</span></> }) }
-            { fact("Evaluated", html! { <><Time at={alerts.evaluated_at} otherwise="not yet" /><span class="muted">{ format!(" · took {}", format::duration(alerts.evaluation_seconds)) }</span></> }) }
+            { fact("Evaluated", html! { <><Time at={alerts.evaluated_at} otherwise="not yet" />{ for took }</> }) }
             { fact("Messages", html! { <>{ format!("{} waiting", format::number(alerts.waiting_notifications as f64)) }{ for oldest }</> }) }
             { fact("Failed deliveries", number(alerts.failed_deliveries)) }
         </>
