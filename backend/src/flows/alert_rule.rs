@@ -232,8 +232,11 @@ pub async fn create_defaults(app: &App) -> Result<(), FlowError> {
 
 /// The rules that come with the product.
 fn defaults(now: DateTime<Utc>) -> [AlertRule; 6] {
-    let rule = |name: &str, severity, condition, for_seconds, clear_value, no_data| AlertRule {
-        rule_id: id::new(now),
+    let mut last_id = None;
+    // Ids of one moment have no order, and these are listed in theirs.
+    let mut next_id = || *last_id.insert(id::after(now, last_id));
+    let mut rule = |name: &str, severity, condition, for_seconds, clear_value, no_data| AlertRule {
+        rule_id: next_id(),
         name: name.to_owned(),
         severity,
         enabled: true,
