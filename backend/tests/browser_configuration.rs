@@ -583,27 +583,7 @@ async fn nothing_serious_hinders_anyone_from_using_these_pages() {
     let hosts = fleet(&backend).await;
     let pages = pages(&hosts);
     let browser = browse(&backend, "admin").await;
-    let mut violations = Vec::new();
-    for (page, address, waits_for) in &pages {
-        browser.size(1280, 800, false).await;
-        browser.open(address).await;
-        browser.see(waits_for).await;
-        browser.settle().await;
-        for theme in [Theme::Light, Theme::Dark] {
-            browser.theme(theme).await;
-            let found = browser.violations(&axe).await.into_iter();
-            violations
-                .extend(found.map(|violation| format!("{page}, {}: {violation}", theme.name())));
-        }
-        for (width, is_phone) in [(1280, false), (900, false), (390, true), (320, true)] {
-            browser.size(width, 800, is_phone).await;
-            browser.settle().await;
-            if !browser.fits().await {
-                violations.push(format!("{page} is wider than {width} pixels"));
-            }
-        }
-    }
-    browser.size(1280, 800, false).await;
+    let mut violations = browser.hindrances(&axe, &pages).await;
     for (address, opener) in [
         (pages[6].1.as_str(), "[data-action=approve]:enabled"),
         ("/administration/drift-rules", "[data-action=create]"),

@@ -182,6 +182,11 @@ const LONGEST_RETRY_SECONDS: i64 = 600;
 const GIVE_UP_SECONDS: i64 = 86_400;
 
 impl Message {
+    /// Whether it is to be tried: also when the clock was set back since the last attempt.
+    pub fn is_due(&self, now: DateTime<Utc>) -> bool {
+        self.next_at <= now || self.next_at - now > TimeDelta::seconds(LONGEST_RETRY_SECONDS)
+    }
+
     /// Notes that an attempt failed: when to try next, or that it is given up (`false`).
     pub fn failed(&mut self, error: String, now: DateTime<Utc>) -> bool {
         let doubled = FIRST_RETRY_SECONDS << self.attempts.min(10);

@@ -35,8 +35,6 @@ const PRECEDING_ALERTS: usize = 20;
 const PRECEDING_CHANGE_SETS: usize = 5;
 /// Items that it tells of each change set.
 const PRECEDING_ITEMS: usize = 20;
-/// No wait for the next attempt is longer.
-const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(10);
 /// Without an evaluation for so long there is no sign of life: what matters does not work.
 const ALIVE: TimeDelta = TimeDelta::seconds(60);
 
@@ -125,11 +123,6 @@ fn notice_id(alert_id: Uuid, channel_id: Uuid, transition: Transition) -> Uuid {
     uuid::Builder::from_custom_bytes(number.unwrap_or_default().to_be_bytes()).into_uuid()
 }
 
-/// Whether a message is to be tried: also when the clock was set back since.
-fn is_due(message: &Message, now: DateTime<Utc>) -> bool {
-    message.next_at <= now || message.next_at - now > LONGEST_WAIT
-}
-
 /// Puts messages together and sends those that are due; with `hurry`, also what waits for others or for its next attempt.
 /// Returns how many arrived.
 ///
@@ -141,7 +134,7 @@ pub async fn deliver(app: &Arc<App>, hurry: bool) -> Result<usize, FlowError> {
     fault::point("deliver.formed");
     let mut sending = JoinSet::new();
     for message in app.store.state.messages.all() {
-        if is_due(&message, now) || hurry {
+        if message.is_due(now) || hurry {
             let app = Arc::clone(app);
             sending.spawn(async move { attempt(&app, &message).await });
         }

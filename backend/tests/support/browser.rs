@@ -274,6 +274,38 @@ impl Browser {
         std::fs::write(file, self.client.screenshot().await.unwrap()).unwrap();
     }
 
+    /// What hinders anyone on pages, each a name, an address and what shows that it is there: serious violations in
+    /// both themes, and a page that is wider than its window, down to a phone's.
+    pub async fn hindrances(
+        &self,
+        axe: &str,
+        pages: &[(&'static str, String, &'static str)],
+    ) -> Vec<String> {
+        let mut found = Vec::new();
+        for (page, address, waits_for) in pages {
+            self.size(1280, 800, false).await;
+            self.open(address).await;
+            self.see(waits_for).await;
+            self.settle().await;
+            for theme in [Theme::Light, Theme::Dark] {
+                self.theme(theme).await;
+                let violations = self.violations(axe).await.into_iter();
+                found.extend(
+                    violations.map(|violation| format!("{page}, {}: {violation}", theme.name())),
+                );
+            }
+            for (width, is_phone) in [(1280, false), (900, false), (390, true), (320, true)] {
+                self.size(width, 800, is_phone).await;
+                self.settle().await;
+                if !self.fits().await {
+                    found.push(format!("{page} is wider than {width} pixels"));
+                }
+            }
+        }
+        self.size(1280, 800, false).await;
+        found
+    }
+
     /// Violations that axe-core, whose source this is, calls serious or critical.
     pub async fn violations(&self, axe: &str) -> Vec<String> {
         let script = format!(
