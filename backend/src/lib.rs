@@ -6,6 +6,8 @@
 //! - [`flows`]: the verbs, one path each: login, enroll, ingest, query, maintain.
 //! - [`http`]: poem: guards, problems, one file per noun.
 //! - [`notify`]: telling people: webhooks and mail.
+//! - [`outgoing`]: what everything that dials has in common: permitted addresses, believed certificates.
+//! - [`transport`]: reaching a host to fetch its report: over HTTP, over SSH.
 //! - [`scheduler`]: the cron table.
 //! - [`commands`]: the subcommands.
 //! - [`app`]: everything that flows need, built once. [`clock`]: time, as an argument. [`config`]: settings.
@@ -20,10 +22,12 @@ pub mod domain;
 pub mod flows;
 pub mod http;
 pub mod notify;
+pub mod outgoing;
 pub mod scheduler;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod transport;
 pub mod wire;
 
 use std::future::Future;

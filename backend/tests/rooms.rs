@@ -20,7 +20,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "wire",
         may_name: &["domain"],
-        owns: &[],
+        owns: &["serde_path_to_error"],
     },
     Room {
         name: "store",
@@ -29,7 +29,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "flows",
-        may_name: &["domain", "store", "notify", "clock", "app"],
+        may_name: &["domain", "store", "notify", "transport", "clock", "app"],
         owns: &["argon2", "jsonwebtoken", "hmac", "getrandom"],
     },
     Room {
@@ -49,14 +49,23 @@ const ROOMS: &[Room] = &[
             "hyper_util",
             "rust_embed",
             "utoipa_swagger_ui",
-            "serde_path_to_error",
             "flate2",
         ],
     },
     Room {
-        name: "notify",
+        name: "outgoing",
         may_name: &["domain"],
-        owns: &["lettre", "webpki_roots", "rustls_native_certs"],
+        owns: &["webpki_roots", "rustls_native_certs"],
+    },
+    Room {
+        name: "notify",
+        may_name: &["domain", "outgoing"],
+        owns: &["lettre"],
+    },
+    Room {
+        name: "transport",
+        may_name: &["domain", "outgoing", "wire"],
+        owns: &["russh"],
     },
     Room {
         name: "scheduler",
@@ -77,6 +86,7 @@ const ROOMS: &[Room] = &[
             "store",
             "telemetry",
             "tls",
+            "transport",
             "wire",
         ],
         owns: &["reqwest"],
@@ -93,7 +103,15 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "app",
-        may_name: &["clock", "domain", "flows", "notify", "store", "telemetry"],
+        may_name: &[
+            "clock",
+            "domain",
+            "flows",
+            "notify",
+            "store",
+            "telemetry",
+            "transport",
+        ],
         owns: &[],
     },
     Room {
@@ -110,14 +128,17 @@ const ROOMS: &[Room] = &[
 
 /// Crates that belong to two rooms: the HTTP speaks the document, the wire defines its shapes; decoding and
 /// decompressing happen where the bytes arrive; the log's format is a choice on the command line; a command asks the
-/// running backend, and a webhook is a request too; tokens and webhooks are signed.
+/// running backend, webhooks and polls are requests too, and what resolves for them is theirs; tokens and webhooks are
+/// signed; a tunnel ends in an HTTP client.
 const SHARED: &[(&str, &[&str])] = &[
     ("poem_openapi", &["wire", "http"]),
     ("zstd", &["store", "http"]),
     ("clap", &["config", "telemetry"]),
     ("tokio_cron_scheduler", &["scheduler", "commands"]),
     ("getrandom", &["flows", "commands"]),
-    ("reqwest", &["commands", "notify"]),
+    ("reqwest", &["commands", "notify", "outgoing", "transport"]),
+    ("hyper", &["http", "transport"]),
+    ("hyper_util", &["http", "transport"]),
     ("hmac", &["flows", "notify"]),
 ];
 

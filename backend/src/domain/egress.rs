@@ -116,14 +116,34 @@ pub fn kind(address: IpAddr) -> Kind {
     }
 }
 
+/// What is dialled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Webhooks and mail.
+    Notification,
+    /// Polls and SSH: the fleet is where private addresses are.
+    Collection,
+}
+
 /// An address that is not dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the address {address} is {}: --egress-allow must name it", kind.words())]
+#[error("the address {address} is {}{}", kind.words(), remedy(*purpose, *kind))]
 pub struct Refusal {
     /// The address.
     pub address: IpAddr,
     /// What it is.
     pub kind: Kind,
+    /// What it was to be dialled for.
+    pub purpose: Purpose,
+}
+
+/// What an admin may do about a refusal.
+fn remedy(purpose: Purpose, kind: Kind) -> &'static str {
+    match (purpose, kind) {
+        (Purpose::Notification, _) => ": --egress-allow must name it",
+        (Purpose::Collection, Kind::Loopback) => ": it needs --allow-private-egress",
+        (Purpose::Collection, _) => ", which no host is collected from",
+    }
 }
 
 /// What the admin permits beyond the internet.
@@ -136,21 +156,29 @@ pub struct EgressRules {
 }
 
 impl EgressRules {
-    /// Whether webhooks and mail may go to an address.
+    /// Whether an address may be dialled.
     ///
     /// # Errors
-    /// With the address and what it is, when they may not.
-    pub fn permits(&self, address: IpAddr) -> Result<(), Refusal> {
+    /// With the address and what it is, when it may not.
+    pub fn permits(&self, purpose: Purpose, address: IpAddr) -> Result<(), Refusal> {
         let kind = kind(address);
-        let is_permitted = match kind {
-            Kind::Public => true,
-            Kind::Private | Kind::Loopback => self.allow_private || self.names(address),
-            Kind::LinkLocal | Kind::Translated | Kind::Reserved => self.names(address),
+        let is_permitted = match (purpose, kind) {
+            (_, Kind::Public) | (Purpose::Collection, Kind::Private) => true,
+            (Purpose::Collection, Kind::Loopback) => self.allow_private,
+            (Purpose::Collection, _) => false,
+            (Purpose::Notification, Kind::Private | Kind::Loopback) => {
+                self.allow_private || self.names(address)
+            }
+            (Purpose::Notification, _) => self.names(address),
         };
         if is_permitted {
             Ok(())
         } else {
-            Err(Refusal { address, kind })
+            Err(Refusal {
+                address,
+                kind,
+                purpose,
+            })
         }
     }
 
@@ -222,7 +250,7 @@ mod tests {
             };
             let answers = |addresses: &str, expect: bool| {
                 for address in addresses.split_whitespace() {
-                    let answer = rules.permits(address.parse().unwrap());
+                    let answer = rules.permits(Purpose::Notification, address.parse().unwrap());
                     assert_eq!(answer.is_ok(), expect, "{allow} {allow_private} {address}");
                 }
             };
@@ -257,13 +285,45 @@ mod tests {
     }
 
     #[test]
+    fn what_polls_and_ssh_may_dial() {
+        let check = |allow_private: bool, addresses: &str, expect: bool| {
+            let rules = EgressRules {
+                allow: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
+                allow_private,
+            };
+            for address in addresses.split_whitespace() {
+                let answer = rules.permits(Purpose::Collection, address.parse().unwrap());
+                assert_eq!(answer.is_ok(), expect, "{allow_private} {address}");
+            }
+        };
+        let never = "169.254.169.254 fe80::1 fd00:ec2::254 100.100.100.200 ::ffff:10.0.0.5 ::ffff:169.254.169.254
+             64:ff9b::a9fe:a9fe 2002:a00:5:: 224.0.0.1 240.0.0.1";
+        for allow_private in [false, true] {
+            check(allow_private, "1.1.1.1 10.0.0.5 192.168.1.1 fd12::1", true);
+            check(allow_private, "127.0.0.1 ::1 0.0.0.0", allow_private);
+            check(allow_private, never, false);
+        }
+    }
+
+    #[test]
     fn a_refusal_says_what_to_do() {
-        let check = |address: &str, expect: &str| {
+        let say = |purpose, address: &str, expect: &str| {
             let refusal = EgressRules::default()
-                .permits(address.parse().unwrap())
+                .permits(purpose, address.parse().unwrap())
                 .unwrap_err();
             assert_eq!(refusal.to_string(), expect);
         };
+        say(
+            Purpose::Collection,
+            "127.0.0.1",
+            "the address 127.0.0.1 is loopback: it needs --allow-private-egress",
+        );
+        say(
+            Purpose::Collection,
+            "169.254.169.254",
+            "the address 169.254.169.254 is link-local or a metadata service, which no host is collected from",
+        );
+        let check = |address, expect| say(Purpose::Notification, address, expect);
         check(
             "10.0.0.5",
             "the address 10.0.0.5 is private: --egress-allow must name it",

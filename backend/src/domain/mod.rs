@@ -3,6 +3,7 @@
 pub mod alert;
 pub mod baseline;
 pub mod change;
+pub mod collection;
 pub mod compare;
 pub mod credential;
 pub mod drift_rule;

@@ -19,9 +19,9 @@ use tokio::time::Instant;
 
 use super::problem::ApiError;
 use super::server::Connection;
-use super::strict::Strict;
 use crate::app::App;
 use crate::domain;
+use crate::wire::parse::parse;
 use crate::wire::report::Report;
 
 /// Time that a body waits for room to be decoded in.
@@ -79,7 +79,7 @@ impl<T: Type + DeserializeOwned + Send + 'static, const BYTES: usize> ParsePaylo
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
         let bytes = read(request, body, BYTES).await?;
-        Ok(Self(understand(request, bytes, BYTES, parse).await?))
+        Ok(Self(understand(request, bytes, BYTES, parse_body).await?))
     }
 }
 
@@ -121,10 +121,12 @@ impl ParsePayload for ReportBody {
 
 impl_apirequest_for_payload!(ReportBody);
 
+fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    Ok(parse(bytes)?)
+}
+
 fn parse_report(bytes: &[u8]) -> Result<domain::report::Report, ApiError> {
-    parse::<Report>(bytes)?
-        .into_domain()
-        .map_err(|error| ApiError::invalid(&error.field, error.message))
+    Ok(Report::read(bytes)?)
 }
 
 /// Decodes and parses within the memory that all bodies together may take.
@@ -243,77 +245,6 @@ fn decode(coding: Coding, bytes: Vec<u8>, limit_bytes: usize) -> Result<Vec<u8>,
         Err(ApiError::too_large(limit_bytes))
     } else {
         Ok(decoded)
-    }
-}
-
-/// Parses straight into the checked type; only a body that fails is read again, to name the field.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let parsed = T::deserialize(Strict(&mut deserializer));
-    if let Ok(value) = parsed.and_then(|value| deserializer.end().map(|()| value)) {
-        return Ok(value);
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(Strict(&mut deserializer)).map_err(|error| {
-        let path = error.path().to_string();
-        refusal(if path == "." { "" } else { &path }, error.inner())
-    })?;
-    deserializer.end().map_err(|error| refusal("", &error))?;
-    Ok(value)
-}
-
-/// The words of a parser's error that are ours to say: never its internals, never the value.
-fn refusal(path: &str, error: &serde_json::Error) -> ApiError {
-    use serde_json::error::Category;
-    if error.classify() != Category::Data {
-        let place = if error.line() == 0 {
-            String::new()
-        } else {
-            format!(" at line {} column {}", error.line(), error.column())
-        };
-        return ApiError::bad_request(&format!("the body is not valid JSON{place}"));
-    }
-    let text = error.to_string();
-    let text = text
-        .rsplit_once(" at line ")
-        .map_or(text.as_str(), |(message, _)| message);
-    let quoted = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
-    let within = |name: String| {
-        if path.is_empty() {
-            name
-        } else {
-            format!("{path}.{name}")
-        }
-    };
-    if text.starts_with("missing field") {
-        ApiError::invalid(&within(quoted(text)), "is required")
-    } else if text.starts_with("unknown field") {
-        // The path ends in the unknown name already.
-        ApiError::invalid(path, "is not a field that is known here")
-    } else if text.starts_with("duplicate field") {
-        ApiError::invalid(&within(quoted(text)), "is given twice")
-    } else if text.starts_with("unknown variant") {
-        let known = text
-            .split_once("expected ")
-            .map_or("another value", |(_, known)| known);
-        ApiError::invalid(path, &format!("must be {}", known.replace('`', "")))
-    } else if let Some((_, expected)) = text
-        .split_once(", expected ")
-        .filter(|_| text.starts_with("invalid "))
-    {
-        let expected = match expected {
-            "f64" => "a number",
-            "i64" | "u32" | "u64" => "a whole number",
-            expected if expected.starts_with("struct ") => "an object",
-            expected if expected.contains("UUID") || expected.contains("uuid") => "a UUID",
-            expected if expected.contains("date and time") => "a time in RFC 3339",
-            expected => expected,
-        };
-        ApiError::invalid(path, &format!("must be {expected}"))
-    } else if text.starts_with("must ") || text.starts_with("has ") {
-        ApiError::invalid(path, text)
-    } else {
-        ApiError::invalid(path, "is not valid")
     }
 }
 

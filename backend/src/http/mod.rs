@@ -23,7 +23,6 @@ mod report;
 pub mod server;
 mod session;
 mod stream;
-mod strict;
 mod system;
 mod user;
 

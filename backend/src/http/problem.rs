@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::flows::FlowError;
 use crate::store::kv::KvError;
+use crate::wire::parse::ParseError;
 
 /// Seconds after which something that was busy may be tried again.
 const RETRY_SECONDS: u64 = 2;
@@ -215,6 +216,17 @@ impl ApiError {
             StatusCode::INTERNAL_SERVER_ERROR,
             "something went wrong here; it is in the log",
         )))
+    }
+}
+
+impl From<ParseError> for ApiError {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::Json(place) => {
+                Self::bad_request(&format!("the body is not valid JSON{place}"))
+            }
+            ParseError::Field { field, message } => Self::invalid(&field, &message),
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! Telling people: webhooks and mail. What is told comes ready from the flows; here it is put into words, and sent.
 
 mod bounded;
-mod egress;
 mod email;
 mod html;
 mod payload;
@@ -10,9 +9,6 @@ mod text;
 mod trust;
 mod webhook;
 
-use std::error::Error;
-use std::io;
-use std::iter::successors;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -21,14 +17,12 @@ use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use uuid::Uuid;
 
-pub use self::egress::EgressError;
-use self::egress::Resolver;
 pub use self::email::check_addresses;
-use self::trust::Roots;
 pub use self::webhook::check_url;
 use crate::domain::change::ChangeSet;
-use crate::domain::egress::EgressRules;
+use crate::domain::egress::{EgressRules, Purpose};
 use crate::domain::notification::{Channel, ChannelKind, Content, Notice, Preceding, Told};
+use crate::outgoing::{EgressError, Resolver, Roots};
 
 /// Time for a webhook, from its name's resolution to the end of its answer.
 const WEBHOOK_PATIENCE: Duration = Duration::from_secs(10);
@@ -124,7 +118,8 @@ impl Notifiers {
     /// # Errors
     /// When TLS or HTTP cannot be prepared.
     pub fn new(egress: EgressRules, public_url: Option<String>) -> Result<Self, NotifyError> {
-        let (resolver, roots) = (Resolver::new(egress), Roots::of_system());
+        let resolver = Resolver::new(egress, Purpose::Notification);
+        let roots = Roots::of_system();
         Ok(Self {
             client: webhook::client(&resolver, &roots)?,
             resolver,
@@ -174,31 +169,6 @@ impl Notifiers {
             }
         }
     }
-}
-
-/// The error and what is behind it, the innermost last.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    successors(Some(error), |&error| error.source())
-}
-
-/// What is behind an error of a connection, in words of TLS or the network.
-fn cause(error: &(dyn Error + 'static)) -> String {
-    let known = causes(error).find_map(|error| {
-        let network = error.downcast_ref::<io::Error>();
-        // An io::Error does not name what it wraps as its source.
-        let tls = network
-            .and_then(|error| error.get_ref()?.downcast_ref())
-            .or_else(|| error.downcast_ref::<rustls::Error>());
-        match (tls, network) {
-            (Some(tls), _) => Some(tls.to_string()),
-            (None, Some(error)) if error.raw_os_error().is_some() => Some(error.kind().to_string()),
-            (None, Some(error)) => Some(error.to_string()),
-            (None, None) => None,
-        }
-    });
-    known
-        .or_else(|| causes(error).last().map(ToString::to_string))
-        .unwrap_or_default()
 }
 
 /// Each alert once, with what became of it last, in the order given. A message may hold its beginning and its end.

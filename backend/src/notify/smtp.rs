@@ -12,8 +12,9 @@ use tokio::time::{Duration, timeout};
 
 use super::bounded::Bounded;
 use super::email::Mail;
-use super::{Links, MAX_ANSWER_BYTES, Notifiers, NotifyError, cause};
+use super::{Links, MAX_ANSWER_BYTES, Notifiers, NotifyError, trust};
 use crate::domain::notification::{Email, SmtpSecurity};
+use crate::outgoing::cause;
 
 /// Ways to log in, the better one first.
 const MECHANISMS: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
@@ -62,7 +63,7 @@ impl Notifiers {
             if !connection.can_starttls() {
                 return Err(NotifyError::NotOffered("STARTTLS"));
             }
-            let parameters = self.roots.parameters(&email.smtp_host);
+            let parameters = trust::parameters(&self.roots, &email.smtp_host);
             let parameters = parameters.map_err(|error| broken("preparing TLS", &error))?;
             let upgraded = connection.starttls(parameters, &hello).await;
             upgraded.map_err(|error| refused("STARTTLS", &error))?;
@@ -90,7 +91,7 @@ impl Notifiers {
         addresses: &[SocketAddr],
         hello: &ClientId,
     ) -> Result<AsyncSmtpConnection, NotifyError> {
-        let parameters = self.roots.parameters(&email.smtp_host);
+        let parameters = trust::parameters(&self.roots, &email.smtp_host);
         let parameters = parameters.map_err(|error| broken("preparing TLS", &error))?;
         AsyncSmtpConnection::connect_tokio1(addresses, None, hello, Some(parameters), None)
             .await

@@ -1,78 +1,27 @@
-//! Whose certificates are believed: the system's roots, and Mozilla's where the system has none, as in an image
-//! without anything beside the binary. Webhooks and mail believe the same.
-
-use std::sync::Arc;
+//! TLS for mail, with the roots that everything else believes too.
 
 use lettre::transport::smtp;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, TlsParameters};
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
 
-/// Root certificates.
-pub struct Roots(Vec<CertificateDer<'static>>);
+use crate::outgoing::Roots;
 
-impl Roots {
-    /// Those of the system, read once.
-    pub fn of_system() -> Self {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "reading the system's root certificates");
-        }
-        let mut roots = Self(Vec::new());
-        for certificate in found.certs {
-            // One that cannot be read must not spoil the others.
-            drop(roots.add(certificate));
-        }
-        roots
+/// Root certificates as a mail client takes them, for a server whose certificate must name `host`.
+///
+/// # Errors
+/// When they cannot be used.
+pub fn parameters(roots: &Roots, host: &str) -> Result<TlsParameters, smtp::Error> {
+    let builder = TlsParameters::builder(host.to_owned());
+    if roots.certificates().is_empty() {
+        return builder
+            .certificate_store(CertificateStore::WebpkiRoots)
+            .build();
     }
-
-    /// Believes one more.
-    ///
-    /// # Errors
-    /// When it is no certificate.
-    pub fn add(&mut self, certificate: CertificateDer<'static>) -> Result<(), rustls::Error> {
-        RootCertStore::empty().add(certificate.clone())?;
-        self.0.push(certificate);
-        Ok(())
-    }
-
-    /// As an HTTP client takes them.
-    ///
-    /// # Errors
-    /// When there is no version of TLS to speak.
-    pub fn client_config(&self) -> Result<ClientConfig, rustls::Error> {
-        let mut store = RootCertStore::empty();
-        if self.0.is_empty() {
-            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        } else {
-            store.add_parsable_certificates(self.0.iter().cloned());
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        Ok(ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(store)
-            .with_no_client_auth())
-    }
-
-    /// As a mail client takes them, for a server whose certificate must name `host`.
-    ///
-    /// # Errors
-    /// When they cannot be used.
-    pub fn parameters(&self, host: &str) -> Result<TlsParameters, smtp::Error> {
-        let builder = TlsParameters::builder(host.to_owned());
-        if self.0.is_empty() {
-            return builder
-                .certificate_store(CertificateStore::WebpkiRoots)
-                .build();
-        }
-        self.0
-            .iter()
-            .try_fold(
-                builder.certificate_store(CertificateStore::None),
-                |builder, root| {
-                    Ok(builder.add_root_certificate(Certificate::from_der(root.to_vec())?))
-                },
-            )?
-            .build()
-    }
+    roots
+        .certificates()
+        .iter()
+        .try_fold(
+            builder.certificate_store(CertificateStore::None),
+            |builder, root| Ok(builder.add_root_certificate(Certificate::from_der(root.to_vec())?)),
+        )?
+        .build()
 }

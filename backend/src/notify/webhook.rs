@@ -7,11 +7,10 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 use sha2::Sha256;
 
-use super::egress::{EgressError, Resolver};
-use super::trust::Roots;
-use super::{MAX_ANSWER_BYTES, Notifiers, NotifyError, cause, causes};
+use super::{MAX_ANSWER_BYTES, Notifiers, NotifyError};
 use crate::domain::notification::Webhook;
 use crate::domain::snapshot::hex;
+use crate::outgoing::{EgressError, Resolver, Roots, cause, causes};
 
 /// Longest URL, in characters.
 const MAX_URL_CHARS: usize = 2048;

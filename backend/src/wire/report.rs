@@ -5,6 +5,7 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::parse::{ParseError, parse};
 use super::scalar::{
     Dictionary, Lines, List, MetricName, Nullable, Number, Sha256Hex, Text, Whole,
 };
@@ -184,6 +185,18 @@ impl From<ReportSeries> for SeriesKey {
 }
 
 impl Report {
+    /// Reads a report from its JSON.
+    ///
+    /// # Errors
+    /// With the field that is wrong.
+    pub fn read(bytes: &[u8]) -> Result<domain::report::Report, ParseError> {
+        let report: Self = parse(bytes)?;
+        report.into_domain().map_err(|error| ParseError::Field {
+            field: error.field,
+            message: error.message.to_owned(),
+        })
+    }
+
     /// Checks what single fields cannot say, and hands the report to the domain.
     pub fn into_domain(self) -> Result<domain::report::Report, ShapeError> {
         let shape_error = |field: String, message| ShapeError { field, message };

@@ -7,7 +7,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 use tokio::net::lookup_host;
 
-use crate::domain::egress::{EgressRules, Refusal};
+use crate::domain::egress::{EgressRules, Purpose, Refusal};
 
 /// Why there is nothing to dial.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -24,13 +24,15 @@ pub enum EgressError {
 #[derive(Clone, Debug)]
 pub struct Resolver {
     rules: Arc<EgressRules>,
+    purpose: Purpose,
 }
 
 impl Resolver {
     /// A resolver that keeps to these rules.
-    pub fn new(rules: EgressRules) -> Self {
+    pub fn new(rules: EgressRules, purpose: Purpose) -> Self {
         Self {
             rules: Arc::new(rules),
+            purpose,
         }
     }
 
@@ -41,7 +43,7 @@ impl Resolver {
     pub fn judge_literal(&self, host: &str) -> Result<(), EgressError> {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         match host.parse::<IpAddr>() {
-            Ok(address) => Ok(self.rules.permits(address)?),
+            Ok(address) => Ok(self.rules.permits(self.purpose, address)?),
             Err(_) => Ok(()),
         }
     }
@@ -55,7 +57,7 @@ impl Resolver {
         let found = lookup_host((host, port)).await.map_err(|_| unresolved())?;
         let (mut permitted, mut refusal) = (Vec::new(), None);
         for address in found {
-            match self.rules.permits(address.ip()) {
+            match self.rules.permits(self.purpose, address.ip()) {
                 Ok(()) => permitted.push(address),
                 Err(refused) => refusal = Some(refused),
             }
