@@ -23,6 +23,7 @@ use infra_watch::notify::Notifiers;
 use infra_watch::store::Store;
 use infra_watch::store::redb::RedbKv;
 use infra_watch::store::series::{Columns, GroupCommit, Post};
+use infra_watch::transport::{TransportSettings, Transports};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -97,6 +98,7 @@ fn fleet(runtime: &Runtime, count: u32) -> Fleet {
         Tokens::new(b"a secret for benches, 32 bytes long").unwrap(),
         Passwords::new().unwrap(),
         Notifiers::new(infra_watch::domain::egress::EgressRules::default(), None).unwrap(),
+        Transports::new(TransportSettings::default()).unwrap(),
     ));
     let hosts: Vec<Host> = (1..=count).map(host).collect();
     let put = app.store.state.change(|change| {
@@ -118,7 +120,7 @@ fn host(number: u32) -> Host {
     Host {
         host_id: id::new(at(START)),
         number,
-        install_id: Uuid::nil(),
+        install_id: None,
         given_name: Some(format!("web-{number}")),
         labels: [("role".to_owned(), "web".to_owned())].into(),
         facts: Facts::default(),

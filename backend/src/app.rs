@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::domain::session::LoginLimiter;
 use crate::domain::snapshot::SnapshotLimiter;
 use crate::domain::tier::Retention;
+use crate::flows::collect::CollectionBoard;
 use crate::flows::deliver::Deliveries;
 use crate::flows::evaluate::AlertBoard;
 use crate::flows::job::JobBoard;
@@ -20,6 +21,7 @@ use crate::flows::token::Tokens;
 use crate::notify::Notifiers;
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::transport::Transports;
 
 /// Memory that bodies being understood may take together, as far as they can need it: 256 MiB.
 const BODY_BYTES: usize = 256 * 1024 * 1024;
@@ -87,6 +89,10 @@ pub struct App {
     pub deliveries: Deliveries,
     /// Tells people.
     pub notifiers: Notifiers,
+    /// Reaches hosts.
+    pub transports: Transports,
+    /// How hosts are collected.
+    pub collections: CollectionBoard,
     /// Cancelled when the backend begins to stop.
     pub stopping: CancellationToken,
 }
@@ -99,6 +105,7 @@ impl App {
         tokens: Tokens,
         passwords: Passwords,
         notifiers: Notifiers,
+        transports: Transports,
     ) -> Self {
         let hosts = store
             .state
@@ -127,6 +134,8 @@ impl App {
             alerts: AlertBoard::default(),
             deliveries: Deliveries::default(),
             notifiers,
+            transports,
+            collections: CollectionBoard::default(),
             stopping: CancellationToken::new(),
         }
     }

@@ -79,6 +79,10 @@ pub struct Metrics {
     pub alert_evaluation: GaugeVec,
     /// Attempts to deliver a message, by kind of channel and outcome (`delivered`, `failed`, `given_up`).
     pub deliveries: IntCounterVec,
+    /// Collections, by kind of host and outcome (`collected`, `failed`).
+    pub collections: IntCounterVec,
+    /// Seconds that a collection took, by kind of host.
+    pub collection_seconds: HistogramVec,
     /// Notifications: how many are `waiting`, and the `age_seconds` of the oldest.
     pub notifications: GaugeVec,
     /// Runs of jobs, by job and outcome (`succeeded`, `failed`).
@@ -148,7 +152,12 @@ impl Metrics {
                 "Requests by method and status.",
                 &["method", "status"],
             ),
-            http_seconds: seconds(&registry),
+            http_seconds: seconds(
+                &registry,
+                "infra_watch_http_request_seconds",
+                "Seconds from a request's head to its answer's.",
+                "method",
+            ),
             store_bytes: gauges(
                 &registry,
                 "infra_watch_store_bytes",
@@ -196,6 +205,18 @@ impl Metrics {
                 "infra_watch_deliveries_total",
                 "Attempts to deliver a message, by kind of channel and outcome.",
                 &["kind", "outcome"],
+            ),
+            collections: counters(
+                &registry,
+                "infra_watch_collections_total",
+                "Collections by kind of host and outcome.",
+                &["kind", "outcome"],
+            ),
+            collection_seconds: seconds(
+                &registry,
+                "infra_watch_collection_duration_seconds",
+                "Seconds that a collection took.",
+                "kind",
             ),
             notifications: gauges(
                 &registry,
@@ -275,14 +296,10 @@ fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Gauge
     gauges
 }
 
-fn seconds(registry: &Registry) -> HistogramVec {
-    let options = HistogramOpts::new(
-        "infra_watch_http_request_seconds",
-        "Seconds from a request's head to its answer's.",
-    )
-    .buckets(vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0]);
-    let histogram =
-        HistogramVec::new(options, &["method"]).unwrap_or_else(|error| malformed(&error));
+fn seconds(registry: &Registry, name: &str, help: &str, label: &str) -> HistogramVec {
+    let options =
+        HistogramOpts::new(name, help).buckets(vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0]);
+    let histogram = HistogramVec::new(options, &[label]).unwrap_or_else(|error| malformed(&error));
     drop(registry.register(Box::new(histogram.clone())));
     histogram
 }

@@ -19,12 +19,13 @@ enum Access {
     Cookie,
     Key,
     Agent,
+    Collector,
     Viewer,
     Operator,
     Admin,
 }
 
-use Access::{Admin, Agent, Cookie, Key, Open, Operator, Viewer};
+use Access::{Admin, Agent, Collector, Cookie, Key, Open, Operator, Viewer};
 
 /// Every operation stands here, or the test fails.
 const TABLE: &[(&str, Access)] = &[
@@ -50,7 +51,16 @@ const TABLE: &[(&str, Access)] = &[
     ("enroll_agent", Key),
     ("renew_agent_token", Agent),
     ("submit_report", Agent),
+    ("list_collector_tokens", Admin),
+    ("create_collector_token", Admin),
+    ("delete_collector_token", Admin),
+    ("lease_hosts", Collector),
+    ("hand_in_report", Collector),
     ("list_hosts", Viewer),
+    ("create_host", Admin),
+    ("confirm_host_key", Admin),
+    ("collect_host", Admin),
+    ("trace_collection", Admin),
     ("get_host", Viewer),
     ("update_host", Admin),
     ("delete_host", Admin),
@@ -110,6 +120,7 @@ enum Bearer {
     Admin,
     ViewerApiToken,
     Agent,
+    Collector,
     EnrollmentKey,
 }
 
@@ -125,6 +136,7 @@ fn expected(access: Access, bearer: Bearer) -> Option<u16> {
         Cookie => Some(401),
         Key => (bearer != Bearer::EnrollmentKey).then_some(401),
         Agent => (bearer != Bearer::Agent).then_some(401),
+        Collector => (bearer != Bearer::Collector).then_some(401),
         Viewer | Operator | Admin => match role {
             None => Some(401),
             Some(role) if access == Admin && role < 2 => Some(403),

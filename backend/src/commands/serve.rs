@@ -27,6 +27,7 @@ use crate::store::redb::RedbKv;
 use crate::store::series::GroupCommit;
 use crate::store::{OpenError, Store};
 use crate::tls::{TlsError, TlsFiles};
+use crate::transport::{SshKey, TransportError, TransportSettings, Transports};
 use crate::wire::scalar::Username;
 use crate::{scheduler, telemetry};
 
@@ -67,6 +68,9 @@ pub enum StartError {
     /// Webhooks and mail.
     #[error("preparing notifications")]
     Notify(#[from] NotifyError),
+    /// The ways to hosts.
+    #[error("preparing collections")]
+    Transport(#[from] TransportError),
     /// TLS.
     #[error("preparing TLS")]
     Tls(#[from] TlsError),
@@ -177,6 +181,16 @@ pub async fn open_app(settings: &ServeArguments) -> Result<App, StartError> {
         },
         configured,
         Notifiers::new(settings.egress(), settings.public_url.clone())?,
+        TransportSettings {
+            egress: settings.egress(),
+            key: settings
+                .ssh_key_file
+                .as_deref()
+                .map(SshKey::open)
+                .transpose()?,
+            agent_binaries: settings.agent_binaries.clone(),
+            patience: None,
+        },
     )
     .await
 }
@@ -190,6 +204,7 @@ pub async fn open(
     group_commit: GroupCommit,
     jwt_secret: Option<String>,
     notifiers: Notifiers,
+    mut transport: TransportSettings,
 ) -> Result<App, StartError> {
     let path_error = |source| StartError::Path {
         path: data_dir.to_owned(),
@@ -220,8 +235,15 @@ pub async fn open(
         .map_err(store_error)?;
     let jwt_secret = match jwt_secret {
         Some(secret) => secret,
-        None => kept_secret(&data_dir.join("jwt_secret"))?,
+        None => kept_secret(&data_dir.join("jwt_secret"), || {
+            random_secret("").map_err(StartError::Random)
+        })?,
     };
+    if transport.key.is_none() {
+        let path = data_dir.join("ssh_key");
+        kept_secret(&path, || Ok(SshKey::generate()?))?;
+        transport.key = Some(SshKey::open(&path)?);
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     Ok(App::new(
         store,
@@ -229,15 +251,19 @@ pub async fn open(
         Tokens::new(jwt_secret.as_bytes())?,
         Passwords::new()?,
         notifiers,
+        Transports::new(transport)?,
     ))
 }
 
-/// The key that signs tokens, made at the first start and readable by the backend alone.
-fn kept_secret(path: &Path) -> Result<String, StartError> {
+/// A secret that is made at the first start and readable by the backend alone.
+fn kept_secret(
+    path: &Path,
+    make: impl FnOnce() -> Result<String, StartError>,
+) -> Result<String, StartError> {
     match std::fs::read_to_string(path) {
         Ok(secret) => Ok(secret.trim_end().to_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let secret = random_secret("").map_err(StartError::Random)?;
+            let secret = make()?;
             let written = OpenOptions::new()
                 .write(true)
                 .create_new(true)

@@ -19,6 +19,7 @@ use crate::notify::Notifiers;
 use crate::store::audit::Actor;
 use crate::store::redb::RedbKv;
 use crate::store::series::GroupCommit;
+use crate::transport::TransportSettings;
 use crate::wire::page::Page;
 use crate::wire::scalar::{Text, Username};
 use crate::wire::user::{CreateUser, UpdateUser, User};
@@ -93,7 +94,8 @@ pub async fn run(arguments: UserArguments) -> Result<String, UserError> {
             let nobody =
                 Notifiers::new(EgressRules::default(), None).map_err(StartError::Notify)?;
             let commits = GroupCommit::default();
-            let app = open(&arguments.data_dir, commits, None, nobody).await?;
+            let nowhere = TransportSettings::default();
+            let app = open(&arguments.data_dir, commits, None, nobody, nowhere).await?;
             local(&app, arguments.command).await
         }
     }

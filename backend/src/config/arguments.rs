@@ -100,9 +100,18 @@ pub struct ServeArguments {
     /// Networks that webhooks and mail may go to although they are not the internet, separated by commas.
     #[arg(long, env = "INFRA_WATCH_EGRESS_ALLOW", value_delimiter = ',', num_args = 1.., value_name = "CIDR")]
     pub egress_allow: Vec<IpNet>,
-    /// Let webhooks and mail go to every private network and to this machine itself, as in labs.
+    /// Let webhooks and mail go to every private network, and webhooks, mail, polls and SSH to this machine itself, as
+    /// in labs. Polls and SSH may always go to private networks.
     #[arg(long, env = "INFRA_WATCH_ALLOW_PRIVATE_EGRESS", value_parser = BoolishValueParser::new())]
     pub allow_private_egress: bool,
+    /// Private key that logs in to hosts over SSH, in OpenSSH's format without a passphrase; else an Ed25519 key is made
+    /// and kept in the data directory.
+    #[arg(long, env = "INFRA_WATCH_SSH_KEY_FILE", value_name = "FILE")]
+    pub ssh_key_file: Option<PathBuf>,
+    /// Directory with infra-watch-agent-x86_64 and infra-watch-agent-aarch64, static, for hosts that the agent is
+    /// uploaded to.
+    #[arg(long, env = "INFRA_WATCH_AGENT_BINARIES", value_name = "DIR")]
+    pub agent_binaries: Option<PathBuf>,
     /// Certificate chain in PEM; with --tls-key the listener speaks TLS. Read again when it changes.
     #[arg(
         long,

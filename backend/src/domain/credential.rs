@@ -8,6 +8,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::role::Role;
+use super::selector::Selector;
 
 /// Life of a host token: a year, in seconds. Agents renew past half of it.
 pub const HOST_TOKEN_SECONDS: i64 = 365 * 24 * 3600;
@@ -75,6 +76,23 @@ pub struct ApiToken {
     /// It ends then.
     pub expires_at: DateTime<Utc>,
     /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A token for a collector: it may collect the hosts that it is bound to, and nothing else.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CollectorToken {
+    /// Identifier, UUIDv7.
+    pub token_id: Uuid,
+    /// What the admin calls it.
+    pub name: String,
+    /// Hosts that it may collect.
+    pub selector: Selector,
+    /// It ends then.
+    pub expires_at: DateTime<Utc>,
+    /// Who made it.
+    pub created_by: String,
+    /// When.
     pub created_at: DateTime<Utc>,
 }
 

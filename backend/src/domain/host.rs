@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::alert::rule::Severity;
 use super::baseline::BaselineReference;
+use super::collection::Collection;
 use super::credential::HostToken;
 use super::identity::SetAside;
 use super::report::Facts;
@@ -25,8 +26,9 @@ pub struct Host {
     pub host_id: Uuid,
     /// The short number under which its series are kept; never used again.
     pub number: u32,
-    /// The agent's random identity, made at its first start.
-    pub install_id: Uuid,
+    /// The agent's random identity, made at its first start; not known before the first report of a host that is
+    /// pulled.
+    pub install_id: Option<Uuid>,
     /// The name an admin gave it; without one it goes by its hostname.
     pub given_name: Option<String>,
     /// Labels, by name.
@@ -39,7 +41,7 @@ pub struct Host {
     pub interval_seconds: u32,
     /// Seconds between two of its snapshots.
     pub snapshot_interval_seconds: u32,
-    /// When it enrolled first.
+    /// When it enrolled first, or was added.
     pub enrolled_at: DateTime<Utc>,
     /// Tokens that are valid: the one in use and, while it is renewed, its successor.
     pub tokens: Vec<HostToken>,
@@ -54,9 +56,17 @@ pub struct Host {
     /// Other machines that report as this one.
     #[serde(default)]
     pub set_aside: Vec<SetAside>,
+    /// How its reports are fetched, unless its agent alone sends them.
+    #[serde(default)]
+    pub collection: Option<Collection>,
 }
 
 impl Host {
+    /// Whether an agent may send reports of it.
+    pub fn is_pushed(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
     /// The name people see.
     pub fn name(&self) -> &str {
         self.given_name.as_deref().unwrap_or(&self.facts.hostname)
@@ -182,7 +192,7 @@ pub mod tests {
         Host {
             host_id: Uuid::nil(),
             number: 1,
-            install_id: Uuid::nil(),
+            install_id: None,
             given_name: Some(name.to_owned()),
             labels: BTreeMap::new(),
             facts: Facts::default(),
@@ -195,6 +205,7 @@ pub mod tests {
             baseline: None,
             previous_boot_id: None,
             set_aside: Vec::new(),
+            collection: None,
         }
     }
 

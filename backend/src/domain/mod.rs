@@ -13,6 +13,7 @@ pub mod id;
 pub mod identity;
 pub mod metric;
 pub mod notification;
+pub mod progress;
 pub mod report;
 pub mod role;
 pub mod secrecy;

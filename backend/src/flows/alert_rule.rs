@@ -16,8 +16,11 @@ use crate::store::state::{Change, State};
 
 /// Most rules that there may be.
 const MAX_RULES: usize = 1_000;
-/// Key in table `meta` that says that the default rules were made once; who removes them does not want them.
+/// Key in table `meta` that says which default rules were made, as the number of the last build that brought some; who
+/// removes them does not want them.
 const DEFAULTS_KEY: &[u8] = b"default_alert_rules";
+/// How many default rules there were after each build that brought some.
+const DEFAULTS: [usize; 2] = [6, 7];
 
 /// A rule to be made.
 #[derive(Clone, Debug)]
@@ -213,17 +216,22 @@ pub async fn create_defaults(app: &App) -> Result<(), FlowError> {
         .kv
         .get_many(Table::Meta, vec![DEFAULTS_KEY.to_vec()])
         .await?;
-    if made.into_iter().flatten().next().is_some() {
+    let made = made.into_iter().flatten().next();
+    let builds = made.and_then(|bytes| bytes.first().copied());
+    let builds = usize::from(builds.unwrap_or_default());
+    if builds >= DEFAULTS.len() {
         return Ok(());
     }
+    let known = builds.checked_sub(1).and_then(|last| DEFAULTS.get(last));
+    let known = known.copied().unwrap_or_default();
     let now = app.clock.now();
     app.store
         .state
         .change(|change| {
-            for rule in defaults(now) {
+            for rule in defaults(now).into_iter().skip(known) {
                 put(change, now, Actor::system(), "alert_rule.create", &rule);
             }
-            let done = Bytes::from_static(&[1]);
+            let done = Bytes::from(vec![DEFAULTS.len() as u8]);
             change.batch().put(Table::Meta, DEFAULTS_KEY.to_vec(), done);
             Ok(())
         })
@@ -231,7 +239,7 @@ pub async fn create_defaults(app: &App) -> Result<(), FlowError> {
 }
 
 /// The rules that come with the product.
-fn defaults(now: DateTime<Utc>) -> [AlertRule; 6] {
+fn defaults(now: DateTime<Utc>) -> [AlertRule; DEFAULTS[DEFAULTS.len() - 1]] {
     let mut last_id = None;
     // Ids of one moment have no order, and these are listed in theirs.
     let mut next_id = || *last_id.insert(id::after(now, last_id));
@@ -314,6 +322,14 @@ fn defaults(now: DateTime<Utc>) -> [AlertRule; 6] {
             1800,
             None,
             gone,
+        ),
+        rule(
+            "Host key changed",
+            Severity::Critical,
+            Condition::HostKey,
+            0,
+            None,
+            keep,
         ),
     ]
 }

@@ -10,15 +10,18 @@ use super::token::{Kind, random_secret};
 use super::{Caller, FlowError, note, sha256_hex};
 use crate::app::App;
 use crate::domain::credential::{
-    API_TOKEN_MAX_SECONDS, API_TOKEN_SECONDS, ApiToken, EnrollmentKey,
+    API_TOKEN_MAX_SECONDS, API_TOKEN_SECONDS, ApiToken, CollectorToken, EnrollmentKey,
 };
 use crate::domain::id;
 use crate::domain::role::Role;
+use crate::domain::selector::Selector;
 use crate::store::audit::Actor;
 
 /// Shortest enrolment key that an operator may choose, in bytes.
 pub const ENROLLMENT_KEY_MIN_BYTES: usize = 16;
 
+/// Most collector tokens.
+const COLLECTOR_TOKENS: usize = 1_000;
 /// Most API tokens of one user.
 const API_TOKENS_PER_USER: usize = 100;
 
@@ -37,7 +40,7 @@ pub async fn create_api_token(
     if role > caller.principal.role {
         return Err(FlowError::invalid("role", "is above your own"));
     }
-    let mut expires_at = expires_at.unwrap_or(now + TimeDelta::seconds(API_TOKEN_SECONDS));
+    let mut expires_at = token_end(expires_at, now)?;
     if let Some(parent) = caller
         .principal
         .token_id
@@ -45,12 +48,6 @@ pub async fn create_api_token(
     {
         // What a token makes does not outlive it.
         expires_at = expires_at.min(parent.expires_at);
-    }
-    if expires_at <= now || expires_at - now > TimeDelta::seconds(API_TOKEN_MAX_SECONDS) {
-        return Err(FlowError::invalid(
-            "expires_at",
-            "must be in the future and at most ten years away",
-        ));
     }
     let token = ApiToken {
         token_id: id::new(now),
@@ -119,6 +116,99 @@ pub async fn delete_api_token(app: &App, caller: &Caller, token_id: Uuid) -> Res
             Ok(())
         })
         .await
+}
+
+/// Makes a token for a collector.
+///
+/// # Errors
+/// [`FlowError::Invalid`] for an end outside its bounds, [`FlowError::Conflict`] for one too many.
+pub async fn create_collector_token(
+    app: &App,
+    caller: &Caller,
+    name: String,
+    selector: Selector,
+    expires_at: Option<DateTime<Utc>>,
+) -> Result<(CollectorToken, String), FlowError> {
+    let now = app.clock.now();
+    let token = CollectorToken {
+        token_id: id::new(now),
+        name,
+        selector,
+        expires_at: token_end(expires_at, now)?,
+        created_by: caller.principal.user.username.clone(),
+        created_at: now,
+    };
+    let id = token.token_id;
+    let secret = app
+        .tokens
+        .issue(Kind::Collector, id, id, now, token.expires_at)
+        .map_err(|_| FlowError::Busy)?;
+    app.store
+        .state
+        .change(|change| {
+            if change.state.collector_tokens.len() >= COLLECTOR_TOKENS {
+                return Err(FlowError::Conflict(
+                    "there are at most 1,000 collector tokens; delete one first",
+                ));
+            }
+            let actor = caller.actor();
+            note(
+                change,
+                now,
+                actor,
+                "collector_token.create",
+                Some(id),
+                &token.name,
+            );
+            change.put(token.clone());
+            Ok((token, secret))
+        })
+        .await
+}
+
+/// Revokes a collector token.
+///
+/// # Errors
+/// [`FlowError::NotFound`].
+pub async fn delete_collector_token(
+    app: &App,
+    caller: &Caller,
+    token_id: Uuid,
+) -> Result<(), FlowError> {
+    let now = app.clock.now();
+    app.store
+        .state
+        .change(|change| {
+            let token = change.state.collector_tokens.get(token_id);
+            let token = token.ok_or(FlowError::NotFound("collector token"))?;
+            change.delete::<CollectorToken>(token_id);
+            let (actor, name) = (caller.actor(), &token.name);
+            note(
+                change,
+                now,
+                actor,
+                "collector_token.delete",
+                Some(token_id),
+                name,
+            );
+            Ok(())
+        })
+        .await
+}
+
+/// When a token ends: a year from now unless it is said otherwise.
+fn token_end(
+    expires_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, FlowError> {
+    let expires_at = expires_at.unwrap_or(now + TimeDelta::seconds(API_TOKEN_SECONDS));
+    if expires_at <= now || expires_at - now > TimeDelta::seconds(API_TOKEN_MAX_SECONDS) {
+        return Err(FlowError::invalid(
+            "expires_at",
+            "must be in the future and at most ten years away",
+        ));
+    }
+    Ok(expires_at)
 }
 
 /// The caller's API tokens, oldest first.

@@ -79,7 +79,7 @@ pub async fn enroll(
                 .ok_or(FlowError::Unauthenticated)?;
             let known = state
                 .hosts
-                .find(|host| host.install_id == introduction.install_id);
+                .find(|host| host.install_id == Some(introduction.install_id));
             key.check(now, known.is_none()).map_err(|reason| {
                 tracing::warn!(key = %key.name, %reason, "enrolment refused");
                 FlowError::Unauthenticated
@@ -118,7 +118,7 @@ pub async fn enroll(
                     let host = Host {
                         host_id: id::new(now),
                         number: change.next_host_number(),
-                        install_id: introduction.install_id,
+                        install_id: Some(introduction.install_id),
                         given_name: None,
                         labels: key.labels.clone(),
                         facts: Facts {
@@ -135,6 +135,7 @@ pub async fn enroll(
                         baseline: None,
                         previous_boot_id: None,
                         set_aside: Vec::new(),
+                        collection: None,
                     };
                     note(
                         change,

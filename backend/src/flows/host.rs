@@ -1,34 +1,52 @@
-//! Hosts: names and labels, and removal with everything.
+//! Hosts: names, labels and collection, and removal with everything.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Caller, FlowError, change_host, note};
+use super::collection::{self, CollectionFields};
+use super::{Caller, FlowError, change_host, note, set};
 use crate::app::App;
 use crate::domain::host::Host;
 
-/// Changes a host's name or labels; what is `None` stays, and an empty name goes back to the hostname.
+/// What shall be different of a host; what is `None` stays.
+#[derive(Default)]
+pub struct HostPatch {
+    /// Its name; an empty one goes back to the hostname.
+    pub name: Option<String>,
+    /// All its labels.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Seconds between two collections.
+    pub interval_seconds: Option<u32>,
+    /// How it is pulled.
+    pub collection: Option<CollectionFields>,
+}
+
+/// Changes a host.
 ///
 /// # Errors
-/// [`FlowError::NotFound`].
+/// [`FlowError::NotFound`], and what [`collection::change`] says.
 pub async fn update(
     app: &App,
     caller: &Caller,
     host_id: Uuid,
-    name: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
+    patch: HostPatch,
 ) -> Result<Arc<Host>, FlowError> {
     let now = app.clock.now();
-    app.store
+    let is_collection = patch.collection.is_some() || patch.interval_seconds.is_some();
+    let host = app
+        .store
         .state
         .change(|change| {
             let mut host = change_host(change, host_id)?;
-            if let Some(name) = name {
+            if let Some(name) = patch.name {
                 host.given_name = Some(name).filter(|name| !name.is_empty());
             }
-            host.labels = labels.unwrap_or(host.labels);
+            set(&mut host.labels, patch.labels);
+            if is_collection {
+                collection::change(&mut host, patch.collection, patch.interval_seconds)?;
+            }
             note(
                 change,
                 now,
@@ -38,9 +56,14 @@ pub async fn update(
                 host.name(),
             );
             change.put(host.clone());
-            Ok(Arc::new(host))
+            Ok::<_, FlowError>(host)
         })
-        .await
+        .await?;
+    if is_collection {
+        app.transports.forget(host_id);
+        app.collections.restart(host_id, now);
+    }
+    Ok(Arc::new(host))
 }
 
 /// Removes a host with everything that is kept of it; its token stops working at once.
@@ -74,6 +97,7 @@ pub async fn delete(app: &App, caller: &Caller, host_id: Uuid) -> Result<(), Flo
             Ok::<_, FlowError>(host.number)
         })
         .await?;
+    app.transports.forget(host_id);
     app.store.series.forget(number);
     app.store.inventory.remove(host_id);
     // The host is gone; what is left of it on disk goes now, or with the next sweep.

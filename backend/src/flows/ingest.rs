@@ -30,7 +30,7 @@ pub enum SnapshotOutcome {
 }
 
 /// What became of a report.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ingested {
     /// Values kept, and values that were there already.
     pub appended: Appended,
@@ -49,7 +49,7 @@ pub async fn ingest(app: &App, host: &Host, report: Report) -> Result<Ingested, 
     let now = app.clock.now();
     if report
         .install_id
-        .is_some_and(|install_id| install_id != host.install_id)
+        .is_some_and(|install_id| Some(install_id) != host.install_id)
     {
         return Err(FlowError::Conflict(
             "the report is of another install than the token",
@@ -266,6 +266,27 @@ fn is_known(host: &Host, hash: &str) -> bool {
     host.snapshot
         .as_ref()
         .is_some_and(|known| known.hash == hash)
+}
+
+/// The hash of the host's snapshot, unless it should be sent again to see whether what could not be read can be.
+pub fn settled_snapshot(host: &Host, now: DateTime<Utc>) -> Option<&str> {
+    let known = host.snapshot.as_ref();
+    let settled = known.filter(|_| !has_old_failures(host, now));
+    settled.map(|known| known.hash.as_str())
+}
+
+/// Counts what was kept.
+pub fn count(app: &App, ingested: &Ingested) {
+    app.metrics.reports.with_label_values(&["accepted"]).inc();
+    app.metrics
+        .values_accepted
+        .inc_by(ingested.appended.accepted);
+    app.metrics
+        .values_duplicate
+        .inc_by(ingested.appended.duplicates);
+    app.metrics
+        .points_rejected
+        .inc_by(ingested.rejected.len() as u64);
 }
 
 /// Whether it is time to look again whether what could not be read still cannot: the hash does not tell.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
-use super::{Caller, FlowError, deliver, evaluate, maintain, note};
+use super::{Caller, FlowError, collect, deliver, evaluate, maintain, note};
 use crate::app::App;
 
 /// A job.
@@ -28,11 +28,13 @@ pub enum Job {
     Evaluate,
     /// People are told of alerts.
     Deliver,
+    /// Hosts that are due are asked for their reports.
+    Collect,
 }
 
 impl Job {
     /// Every job.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Seal,
         Self::Repack,
         Self::Rollup,
@@ -41,6 +43,7 @@ impl Job {
         Self::Sweep,
         Self::Evaluate,
         Self::Deliver,
+        Self::Collect,
     ];
 
     /// Its name in paths, logs and figures.
@@ -54,6 +57,7 @@ impl Job {
             Self::Sweep => "sweep",
             Self::Evaluate => "evaluate",
             Self::Deliver => "deliver",
+            Self::Collect => "collect",
         }
     }
 
@@ -69,6 +73,7 @@ impl Job {
             Self::Sweep => "17 */10 * * * *",
             Self::Evaluate => "*/10 * * * * *",
             Self::Deliver => "3/5 * * * * *",
+            Self::Collect => "* * * * * *",
         }
     }
 
@@ -123,6 +128,7 @@ impl JobBoard {
             sweep,
             evaluate,
             deliver,
+            collect,
         ] = &self.places;
         match job {
             Job::Seal => seal,
@@ -133,6 +139,7 @@ impl JobBoard {
             Job::Sweep => sweep,
             Job::Evaluate => evaluate,
             Job::Deliver => deliver,
+            Job::Collect => collect,
         }
     }
 
@@ -170,8 +177,15 @@ pub async fn run_now(app: &Arc<App>, caller: &Caller, name: &str) -> Result<Job,
         })
         .await?;
     let alone = Arc::clone(&app.jobs.place(job).alone);
-    let _alone = alone.lock().await;
-    run(app, job, true).await.map(|_| job)
+    {
+        let _alone = alone.lock().await;
+        run(app, job, true).await?;
+    }
+    if job == Job::Collect {
+        // What was begun is waited for, and holds up nothing meanwhile.
+        collect::until_idle(app).await;
+    }
+    Ok(job)
 }
 
 async fn run(app: &Arc<App>, job: Job, hurry: bool) -> Result<usize, FlowError> {
@@ -187,6 +201,7 @@ async fn run(app: &Arc<App>, job: Job, hurry: bool) -> Result<usize, FlowError> 
         Job::Sweep => maintain::sweep(app).await,
         Job::Evaluate => evaluate::evaluate(app).await,
         Job::Deliver => deliver::deliver(app, hurry).await,
+        Job::Collect => Ok(collect::start_due(app)),
     };
     let duration = started.elapsed();
     let mut state = place.state.lock();

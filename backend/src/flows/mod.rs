@@ -4,6 +4,8 @@ pub mod alert;
 pub mod alert_rule;
 pub mod change;
 pub mod channel;
+pub mod collect;
+pub mod collection;
 pub mod compare;
 pub mod configuration;
 pub mod credential;
@@ -51,6 +53,9 @@ pub enum FlowError {
     /// It does not go together with what is there.
     #[error("{0}")]
     Conflict(&'static str),
+    /// What came is of another host or agent.
+    #[error("{0}")]
+    Foreign(String),
     /// A field is well-formed but cannot be.
     #[error("{field}: {message}")]
     Invalid {

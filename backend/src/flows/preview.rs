@@ -85,6 +85,12 @@ pub async fn run(
         host_count: hosts.len(),
         ..Preview::default()
     };
+    if rule.condition == Condition::HostKey {
+        return Err(FlowError::invalid(
+            "condition.kind",
+            "has no stored history: which host keys were shown is not kept",
+        ));
+    }
     if let Condition::Drift { .. } = rule.condition {
         for host in hosts {
             let changes = drift_over_time(app, &rule, &host, span, deadline).await?;
@@ -371,7 +377,7 @@ fn replay_drift(
     let mut replay = Replay::new(rule, host, &[], span);
     let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([span.to]);
     for ((at, since), end) in changes.iter().zip(ends) {
-        let readings = Readings::Drift {
+        let readings = Readings::Fact {
             since: *since,
             is_known: true,
         };

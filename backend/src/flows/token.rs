@@ -18,7 +18,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::Principal;
-use crate::domain::credential::{API_TOKEN_MAX_SECONDS, HOST_TOKEN_SECONDS};
+use crate::domain::credential::{API_TOKEN_MAX_SECONDS, CollectorToken, HOST_TOKEN_SECONDS};
 use crate::domain::host::Host;
 use crate::domain::session::{ACCESS_TOKEN_SECONDS, Session};
 use crate::store::Store;
@@ -42,6 +42,8 @@ pub enum Kind {
     Api,
     /// An agent.
     Host,
+    /// A collector.
+    Collector,
 }
 
 impl Kind {
@@ -49,6 +51,7 @@ impl Kind {
         match self {
             Self::Access | Self::Api => "infra-watch:user",
             Self::Host => "infra-watch:agent",
+            Self::Collector => "infra-watch:collector",
         }
     }
 
@@ -57,13 +60,14 @@ impl Kind {
             Self::Access => "infra-watch-access+jwt",
             Self::Api => "infra-watch-api+jwt",
             Self::Host => "infra-watch-host+jwt",
+            Self::Collector => "infra-watch-collector+jwt",
         }
     }
 
     fn max_seconds(self) -> i64 {
         match self {
             Self::Access => ACCESS_TOKEN_SECONDS,
-            Self::Api => API_TOKEN_MAX_SECONDS,
+            Self::Api | Self::Collector => API_TOKEN_MAX_SECONDS,
             Self::Host => HOST_TOKEN_SECONDS,
         }
     }
@@ -76,9 +80,9 @@ pub struct Claims {
     pub iss: String,
     /// Audience.
     pub aud: String,
-    /// The user or host.
+    /// The user, host or collector.
     pub sub: Uuid,
-    /// The session, API token or host token that it stands for.
+    /// The session or token that it stands for.
     pub jti: Uuid,
     /// Issued at, Unix seconds.
     pub iat: i64,
@@ -231,7 +235,7 @@ impl Tokens {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation).ok()?;
-        let kind = [Kind::Access, Kind::Api, Kind::Host]
+        let kind = [Kind::Access, Kind::Api, Kind::Host, Kind::Collector]
             .into_iter()
             .find(|kind| {
                 kind.audience() == audience && data.header.typ.as_deref() == Some(kind.typ())
@@ -285,7 +289,7 @@ impl Tokens {
                     token_id: Some(claims.jti),
                 })
             }
-            Kind::Host => None,
+            Kind::Host | Kind::Collector => None,
         }
     }
 
@@ -303,6 +307,18 @@ impl Tokens {
             .iter()
             .any(|token| token.token_id == claims.jti && now < token.expires_at);
         is_valid.then_some((host, claims.jti))
+    }
+
+    /// Which collector calls with this token.
+    pub fn collector(
+        &self,
+        store: &Store,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Option<Arc<CollectorToken>> {
+        let claims = self.verify(Kind::Collector.audience(), token, now)?;
+        let kept = store.state.collector_tokens.get(claims.jti)?;
+        (kept.token_id == claims.sub && now < kept.expires_at).then_some(kept)
     }
 
     /// The refresh cookie of a session's current generation.

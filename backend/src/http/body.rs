@@ -16,11 +16,13 @@ use poem_openapi::{ApiResponse, impl_apirequest_for_payload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::problem::ApiError;
 use super::server::Connection;
 use crate::app::App;
 use crate::domain;
+use crate::wire::collector::HandIn;
 use crate::wire::parse::parse;
 use crate::wire::report::Report;
 
@@ -120,6 +122,69 @@ impl ParsePayload for ReportBody {
 }
 
 impl_apirequest_for_payload!(ReportBody);
+
+/// The body of a hand-in: as large as a report, and checked like one.
+pub struct HandInBody {
+    /// The lease.
+    pub lease_id: Uuid,
+    /// The report, or why there is none.
+    pub brought: Result<domain::report::Report, domain::collection::Failure>,
+    /// How long the collection took, in seconds.
+    pub duration_seconds: f64,
+}
+
+impl Payload for HandInBody {
+    const CONTENT_TYPE: &'static str = JsonBody::<HandIn>::CONTENT_TYPE;
+
+    fn check_content_type(content_type: &str) -> bool {
+        JsonBody::<HandIn>::check_content_type(content_type)
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        HandIn::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        HandIn::register(registry);
+    }
+}
+
+impl ParsePayload for HandInBody {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(request: &Request, body: &mut RequestBody) -> Result<Self> {
+        let bytes = read(request, body, REPORT_WIRE_BYTES).await?;
+        Ok(understand(request, bytes, REPORT_BYTES, parse_hand_in).await?)
+    }
+}
+
+impl_apirequest_for_payload!(HandInBody);
+
+fn parse_hand_in(bytes: &[u8]) -> Result<HandInBody, ApiError> {
+    let HandIn {
+        lease_id,
+        duration_seconds,
+        report,
+        error,
+    } = parse(bytes)?;
+    let brought = match (report, error) {
+        (Some(report), None) => Ok(report.into_domain().map_err(|error| {
+            ApiError::invalid(&format!("report.{}", error.field), error.message)
+        })?),
+        (None, Some(error)) => Err(error.into()),
+        _ => {
+            return Err(ApiError::invalid(
+                "report",
+                "or error must be given, and not both",
+            ));
+        }
+    };
+    Ok(HandInBody {
+        lease_id,
+        brought,
+        duration_seconds: duration_seconds.map_or(0.0, |number| number.0),
+    })
+}
 
 fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     Ok(parse(bytes)?)

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::problem::ApiError;
 use super::server::Connection;
 use crate::app::App;
-use crate::domain::credential::EnrollmentKey;
+use crate::domain::credential::{CollectorToken, EnrollmentKey};
 use crate::domain::host::Host;
 use crate::domain::role::Role;
 use crate::flows::{Caller, enroll};
@@ -68,6 +68,16 @@ pub struct Admin(pub Caller);
 )]
 pub struct Agent(pub Reporter);
 
+/// A collector with its token.
+#[derive(SecurityScheme)]
+#[oai(
+    rename = "collector",
+    ty = "bearer",
+    bearer_format = "JWT",
+    checker = "collector"
+)]
+pub struct Collector(pub Arc<CollectorToken>);
+
 /// An agent with an enrolment key.
 #[derive(SecurityScheme)]
 #[oai(rename = "enrollment_key", ty = "bearer", checker = "enrollment_key")]
@@ -119,6 +129,15 @@ async fn agent(request: &Request, bearer: Bearer) -> poem::Result<Reporter> {
     })?;
     authenticated(request);
     Ok(Reporter { host, token_id })
+}
+
+async fn collector(request: &Request, bearer: Bearer) -> poem::Result<Arc<CollectorToken>> {
+    let app = app(request)?;
+    let now = app.clock.now();
+    let token = app.tokens.collector(&app.store, &bearer.token, now);
+    let token = token.ok_or_else(ApiError::unauthorized)?;
+    authenticated(request);
+    Ok(token)
 }
 
 async fn enrollment_key(request: &Request, bearer: Bearer) -> poem::Result<Arc<EnrollmentKey>> {

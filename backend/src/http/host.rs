@@ -9,20 +9,21 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Path, Query};
 use uuid::Uuid;
 
-use super::Tags;
 use super::body::{Created, JsonBody, NoContent, Reply};
 use super::guard::{Admin, Viewer};
 use super::paging::{decoded, page_limit};
 use super::problem::ApiError;
 use super::report::host_token;
+use super::{Tags, collection};
 use crate::app::App;
 use crate::domain;
 use crate::domain::alert::rule::Severity;
 use crate::domain::role::Role;
+use crate::flows::host::HostPatch;
 use crate::flows::{enroll, host, identity};
 use crate::store::head::HostHead;
 use crate::wire::credential::HostToken;
-use crate::wire::host::{Collection, CollectionKind, Host, HostStatus, UpdateHost};
+use crate::wire::host::{Host, HostStatus, UpdateHost};
 use crate::wire::page::{Limit, Page};
 use crate::wire::scalar::{Nullable, Number, plain_labels, wire_labels};
 
@@ -96,7 +97,7 @@ impl HostApi {
         )))
     }
 
-    /// Change a host's name or labels; what is absent stays.
+    /// Change a host's name, labels or collection; what is absent stays.
     ///
     /// Least role: admin.
     #[oai(
@@ -111,18 +112,20 @@ impl HostApi {
         host_id: Path<Uuid>,
         body: JsonBody<UpdateHost>,
     ) -> Result<Reply<Host>, ApiError> {
-        let UpdateHost { name, labels } = body.0;
-        let host = host::update(
-            &app,
-            &caller.0,
-            host_id.0,
-            name.map(|name| name.0),
-            labels.map(plain_labels),
-        )
-        .await?;
-        let firing = Firing::now(&app);
-        let now = app.clock.now();
-        Ok(Reply(shape(&app, &host, &firing, now, Role::Admin)))
+        let UpdateHost {
+            name,
+            labels,
+            interval_seconds,
+            collection,
+        } = body.0;
+        let patch = HostPatch {
+            name: name.map(|name| name.0),
+            labels: labels.map(plain_labels),
+            interval_seconds: interval_seconds.map(collection::seconds),
+            collection: collection.map(collection::fields),
+        };
+        let host = host::update(&app, &caller.0, host_id.0, patch).await?;
+        Ok(Reply(shape_for_admin(&app, &host)))
     }
 
     /// Remove a host with everything that is kept of it, and revoke its token.
@@ -256,6 +259,12 @@ fn status_of(app: &App, host: &domain::host::Host, now: DateTime<Utc>) -> domain
     domain::host::status(host.interval_seconds, last_seen, app.listening_since, now)
 }
 
+/// A host as an admin sees it.
+pub fn shape_for_admin(app: &App, host: &domain::host::Host) -> Host {
+    let now = app.clock.now();
+    shape(app, host, &Firing::now(app), now, Role::Admin)
+}
+
 /// How many alerts fire at each host, and how bad the worst is.
 struct Firing(HashMap<Uuid, (u32, Severity)>);
 
@@ -308,9 +317,7 @@ fn shape(
             host_id: host.host_id,
             name: host.name().to_owned(),
             labels: wire_labels(&host.labels),
-            collection: Collection {
-                kind: CollectionKind::Push,
-            },
+            collection: collection::shape(app, host, role),
             os: host.facts.os.clone(),
             addresses: host.facts.addresses.clone(),
             status: status.into(),

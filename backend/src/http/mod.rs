@@ -5,6 +5,8 @@ mod assets;
 mod audit;
 mod body;
 mod change;
+mod collection;
+mod collector;
 mod configuration;
 mod credential;
 mod docs;
@@ -55,7 +57,7 @@ enum Tags {
     Sessions,
     /// Accounts.
     Users,
-    /// Enrolment keys, enrolment and reports.
+    /// Enrolment keys, enrolment and reports; collectors.
     Agents,
     /// Watched machines.
     Hosts,
@@ -75,6 +77,8 @@ type Api = (
     credential::CredentialApi,
     report::ReportApi,
     host::HostApi,
+    collection::CollectionApi,
+    collector::CollectorApi,
     metric::MetricApi,
     configuration::ConfigurationApi,
     change::ChangeApi,
@@ -93,6 +97,8 @@ fn api() -> OpenApiService<Api, ()> {
         credential::CredentialApi,
         report::ReportApi,
         host::HostApi,
+        collection::CollectionApi,
+        collector::CollectorApi,
         metric::MetricApi,
         configuration::ConfigurationApi,
         change::ChangeApi,

@@ -129,6 +129,11 @@ impl ApiError {
         &problem.detail
     }
 
+    /// Somebody else did not do their part.
+    pub fn bad_gateway(detail: &str) -> Self {
+        Self::BadGateway(Json(Problem::new(StatusCode::BAD_GATEWAY, detail)))
+    }
+
     /// The request is malformed.
     pub fn bad_request(detail: &str) -> Self {
         Self::BadRequest(Json(Problem::new(StatusCode::BAD_REQUEST, detail)))
@@ -237,6 +242,9 @@ impl From<FlowError> for ApiError {
             FlowError::Conflict(detail) => {
                 Self::Conflict(Json(Problem::new(StatusCode::CONFLICT, detail)))
             }
+            FlowError::Foreign(detail) => {
+                Self::Conflict(Json(Problem::new(StatusCode::CONFLICT, &detail)))
+            }
             FlowError::Invalid { field, message } => Self::invalid(&field, &message),
             FlowError::Unauthenticated => Self::unauthorized(),
             FlowError::Forbidden => Self::forbidden(),
@@ -257,10 +265,7 @@ impl From<FlowError> for ApiError {
             FlowError::QueryTimeout(_) => {
                 Self::unavailable("the query took too long; ask for less")
             }
-            error @ FlowError::Undelivered(_) => Self::BadGateway(Json(Problem::new(
-                StatusCode::BAD_GATEWAY,
-                error.to_string(),
-            ))),
+            error @ FlowError::Undelivered(_) => Self::bad_gateway(&error.to_string()),
             FlowError::Store(error) => error.into(),
             FlowError::Read(error) => {
                 tracing::error!(

@@ -146,13 +146,13 @@ pub fn settle(
     let milliseconds = (started.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
     match outcome {
         Ok(ingested) => {
-            count(app, &ingested);
+            ingest::count(app, &ingested);
             tracing::info!(
                 host = host.name(), host_id = %host.host_id, %report_id, points,
                 accepted = ingested.appended.accepted, duplicates = ingested.appended.duplicates,
                 rejected = ingested.rejected.len(), bytes = wire_bytes, milliseconds, "report accepted"
             );
-            Ok(Reply(shape(ingested)))
+            Ok(Reply(shape(&ingested)))
         }
         Err(error) => {
             app.metrics.reports.with_label_values(&["refused"]).inc();
@@ -165,26 +165,14 @@ pub fn settle(
     }
 }
 
-fn count(app: &App, ingested: &Ingested) {
-    app.metrics.reports.with_label_values(&["accepted"]).inc();
-    app.metrics
-        .values_accepted
-        .inc_by(ingested.appended.accepted);
-    app.metrics
-        .values_duplicate
-        .inc_by(ingested.appended.duplicates);
-    app.metrics
-        .points_rejected
-        .inc_by(ingested.rejected.len() as u64);
-}
-
-fn shape(ingested: Ingested) -> ReportOutcome {
+/// What was kept, in JSON.
+pub fn shape(ingested: &Ingested) -> ReportOutcome {
     ReportOutcome {
         accepted: ingested.appended.accepted,
         duplicates: ingested.appended.duplicates,
         rejected: ingested
             .rejected
-            .into_iter()
+            .iter()
             .map(|rejected| RejectedPoint {
                 at: rejected.at,
                 reason: rejected.reason.to_owned(),

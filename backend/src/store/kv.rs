@@ -67,6 +67,8 @@ tables! {
     ApiTokens = "api_tokens" in State,
     /// Key id → enrolment key.
     EnrollmentKeys = "enrollment_keys" in State,
+    /// Token id → collector token.
+    CollectorTokens = "collector_tokens" in State,
     /// Host id → host.
     Hosts = "hosts" in State,
     /// Audit id → entry, in the order of time.

@@ -20,7 +20,7 @@ use crate::domain::alert::Alert;
 use crate::domain::alert::rule::AlertRule;
 use crate::domain::alert::silence::Silence;
 use crate::domain::baseline::HostDrift;
-use crate::domain::credential::{ApiToken, EnrollmentKey};
+use crate::domain::credential::{ApiToken, CollectorToken, EnrollmentKey};
 use crate::domain::drift_rule::DriftRule;
 use crate::domain::host::Host;
 use crate::domain::notification::{Channel, Message, Notice};
@@ -53,6 +53,7 @@ records! {
     Session, Sessions, 1, session_id;
     ApiToken, ApiTokens, 1, token_id;
     EnrollmentKey, EnrollmentKeys, 1, key_id;
+    CollectorToken, CollectorTokens, 1, token_id;
     DriftRule, DriftRules, 1, rule_id;
     HostDrift, Drift, 1, host_id;
     AlertRule, AlertRules, 1, rule_id;
@@ -157,6 +158,7 @@ kept! {
     Session => sessions;
     ApiToken => api_tokens;
     EnrollmentKey => enrollment_keys;
+    CollectorToken => collector_tokens;
     Host => hosts;
     DriftRule => drift_rules;
     HostDrift => drift;
@@ -178,6 +180,8 @@ pub struct State {
     pub api_tokens: Collection<ApiToken>,
     /// Keys for new agents.
     pub enrollment_keys: Collection<EnrollmentKey>,
+    /// Tokens of collectors.
+    pub collector_tokens: Collection<CollectorToken>,
     /// Watched machines.
     pub hosts: Collection<Host>,
     /// Rules that mark changes.
@@ -285,6 +289,7 @@ impl State {
             sessions: Collection::load(kv.as_ref()).await?,
             api_tokens: Collection::load(kv.as_ref()).await?,
             enrollment_keys: Collection::load(kv.as_ref()).await?,
+            collector_tokens: Collection::load(kv.as_ref()).await?,
             hosts: Collection::load(kv.as_ref()).await?,
             drift_rules: Collection::load(kv.as_ref()).await?,
             drift: Collection::load(kv.as_ref()).await?,

@@ -58,6 +58,8 @@ pub enum ConditionKind {
     Absence,
     /// Items differ from the host's baseline, and nobody expected it.
     Drift,
+    /// The host shows another host key, or certificate, than the one that is known.
+    HostKey,
 }
 
 /// What a series without data means while its host reports.
@@ -95,7 +97,7 @@ same!(Operator, rule::Operator: Gt Gte Lt Lte);
 same!(NoData, rule::NoData: Keep Resolve Alert);
 
 /// What a rule watches: `threshold` takes metric, instance, operator and value; `forecast` those and within_seconds;
-/// `drift` section and key; `absence` nothing.
+/// `drift` section and key; `absence` and `host_key` nothing.
 #[derive(Clone, Debug, Serialize, Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(deny_unknown_fields)]
@@ -182,6 +184,7 @@ impl Condition {
                 }
             }
             ConditionKind::Absence => rule::Condition::Absence,
+            ConditionKind::HostKey => rule::Condition::HostKey,
             ConditionKind::Drift => rule::Condition::Drift {
                 section: self.section.map(|section| section.0),
                 key: self.key.map(|key| key.0),
@@ -202,6 +205,7 @@ impl From<&rule::Condition> for Condition {
                 rule::Condition::Threshold(_) => ConditionKind::Threshold,
                 rule::Condition::Forecast { .. } => ConditionKind::Forecast,
                 rule::Condition::Absence => ConditionKind::Absence,
+                rule::Condition::HostKey => ConditionKind::HostKey,
                 rule::Condition::Drift { .. } => ConditionKind::Drift,
             },
             metric: threshold.map(|threshold| MetricName(threshold.metric.clone())),

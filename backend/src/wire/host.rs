@@ -5,6 +5,7 @@ use poem_openapi::{Enum, Object};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::collection::{Collection, CollectionSettings, PullInterval};
 use super::scalar::{Labels, Nullable, Number, Text};
 use crate::domain;
 
@@ -60,22 +61,6 @@ impl From<domain::host::Health> for HostHealth {
     }
 }
 
-/// How reports of a host arrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Enum)]
-#[serde(rename_all = "snake_case")]
-#[oai(rename_all = "snake_case")]
-pub enum CollectionKind {
-    /// Its agent sends them.
-    Push,
-}
-
-/// How reports of a host arrive.
-#[derive(Clone, Debug, Serialize, Deserialize, Object)]
-pub struct Collection {
-    /// The way.
-    pub kind: CollectionKind,
-}
-
 /// A watched machine with its latest figures.
 #[derive(Clone, Debug, Serialize, Deserialize, Object)]
 pub struct Host {
@@ -123,7 +108,7 @@ pub struct Host {
     pub agent_version: String,
     /// Seconds between two measurements.
     pub interval_seconds: u32,
-    /// When it enrolled.
+    /// When it enrolled, or was added.
     pub enrolled_at: DateTime<Utc>,
     /// Sections of its configuration that could not be read for too long; for operators and admins.
     pub stale_sections: Vec<String>,
@@ -175,4 +160,28 @@ pub struct UpdateHost {
     /// All its labels, in place of those it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Labels>,
+    /// Seconds between two collections of a host that is pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_seconds: Option<PullInterval>,
+    /// How it is pulled. What is absent stays while the kind does; `push` ends pulling. A host without an enrolled agent
+    /// takes the next agent that answers for its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<CollectionSettings>,
+}
+
+/// A host to be pulled.
+#[derive(Clone, Debug, Serialize, Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(deny_unknown_fields)]
+pub struct CreateHost {
+    /// Its name.
+    pub name: Text<1, 253>,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+    /// Seconds between two collections; 30 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_seconds: Option<PullInterval>,
+    /// How it is pulled: `http` or `ssh`.
+    pub collection: CollectionSettings,
 }

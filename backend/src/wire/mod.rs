@@ -5,6 +5,8 @@
 pub mod alert;
 pub mod audit;
 pub mod change;
+pub mod collection;
+pub mod collector;
 pub mod credential;
 pub mod drift;
 pub mod host;

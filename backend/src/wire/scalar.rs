@@ -198,6 +198,94 @@ patterned!(
         text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
     }
 );
+patterned!(
+    /// A path on a host, or a command on its user's PATH, that a command line may hold as it is.
+    HostPath, "^[A-Za-z0-9._/][A-Za-z0-9._/-]{0,255}$",
+    "must be 1 to 256 letters, digits and ._/- and not begin with -", is_host_path
+);
+patterned!(
+    /// A directory on a host; an empty one for none.
+    HostDirectory, "^([A-Za-z0-9._/][A-Za-z0-9._/-]{0,255})?$",
+    "must be at most 256 letters, digits and ._/- and not begin with -",
+    |text| text.is_empty() || is_host_path(text)
+);
+patterned!(
+    /// The name or address of a machine; an IPv6 address without brackets.
+    HostAddress, "^[A-Za-z0-9][A-Za-z0-9._:-]{0,252}$|^::[0-9A-Fa-f:.]{0,40}$",
+    "must be a name or an address, without port and brackets", is_host_address
+);
+patterned!(
+    /// The name or address of a machine; an empty one for none.
+    OptionalHostAddress, "^([A-Za-z0-9][A-Za-z0-9._:-]{0,252})?$|^::[0-9A-Fa-f:.]{0,40}$",
+    "must be a name or an address, without port and brackets",
+    |text| text.is_empty() || is_host_address(text)
+);
+patterned!(
+    /// Somebody who may log in to a machine.
+    SshUser, "^[A-Za-z0-9._][A-Za-z0-9._@+-]{0,63}$",
+    "must be 1 to 64 letters, digits and ._@+- and not begin with @+-", |text| {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._@+-".contains(&byte))
+            && !text.starts_with(['@', '+', '-'])
+    }
+);
+patterned!(
+    /// The fingerprint of a host key, as OpenSSH writes it; an empty one for none.
+    HostKeyFingerprint, "^(SHA256:[A-Za-z0-9+/]{43})?$",
+    "must be SHA256: and 43 characters, as `ssh-keygen -l` prints it", |text| {
+        text.is_empty() || text.strip_prefix("SHA256:").is_some_and(|digest| {
+            digest.len() == 43
+                && digest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
+        })
+    }
+);
+patterned!(
+    /// The SHA-256 of a certificate in hexadecimal, with colons or without; an empty one for none.
+    CertificateFingerprint, "^(([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2})?$",
+    "must be 64 hexadecimal digits, with colons between pairs or without", |text| {
+        let digits = text.bytes().filter(|byte| *byte != b':').count();
+        let pairs = text.split(':').all(|pair| pair.len() == 2);
+        text.is_empty() || digits == 64
+            && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':')
+            && (pairs || !text.contains(':'))
+    }
+);
+patterned!(
+    /// Where an endpoint listens on a host's own loopback: address and port.
+    LoopbackEndpoint, r"^(127(\.[0-9]{1,3}){3}|localhost|\[::1\]):[0-9]{1,5}$",
+    "must be a loopback address and a port, such as 127.0.0.1:7421", |text| {
+        text.rsplit_once(':').is_some_and(|(host, port)| {
+            let is_loopback = host
+                .parse()
+                .is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback());
+            (is_loopback || matches!(host, "localhost" | "[::1]"))
+                && port.parse().is_ok_and(|port: u16| port > 0)
+        })
+    }
+);
+patterned!(
+    /// A token as it stands in a header; an empty one for none.
+    BearerToken, "^[!-~]{0,1024}$", "must be at most 1,024 visible ASCII characters", |text| {
+        text.len() <= 1024 && text.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+);
+
+fn is_host_path(text: &str) -> bool {
+    (1..=256).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte))
+        && !text.starts_with('-')
+}
+
+fn is_host_address(text: &str) -> bool {
+    let is_name = (1..=253).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric());
+    is_name || text.parse::<std::net::Ipv6Addr>().is_ok()
+}
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -2,7 +2,9 @@
 #![expect(dead_code, reason = "each test binary uses its part")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +25,7 @@ use infra_watch::store::audit::Actor;
 use infra_watch::store::kv::{Kv, KvError};
 use infra_watch::store::redb::RedbKv;
 use infra_watch::store::series::GroupCommit;
+use infra_watch::transport::{SshKey, TransportSettings, Transports};
 use infra_watch_client::{Client, ClientInfo as _, Credentials, types};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -42,6 +45,23 @@ fn notifiers() -> Result<Notifiers, NotifyError> {
         ..EgressRules::default()
     };
     Notifiers::new(egress, Some("https://watch.example.org".to_owned()))
+}
+
+/// Ways to what tests start on this machine, with a key of their own.
+fn transports() -> Transports {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ssh_key");
+    std::fs::write(&path, SshKey::generate().unwrap()).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    Transports::new(TransportSettings {
+        egress: EgressRules {
+            allow_private: true,
+            ..EgressRules::default()
+        },
+        key: Some(SshKey::open(&path).unwrap()),
+        ..TransportSettings::default()
+    })
+    .unwrap()
 }
 
 /// A backend that runs until it is dropped or stopped.
@@ -108,6 +128,7 @@ impl Backend {
             tokens,
             Passwords::new().unwrap(),
             notifiers().unwrap(),
+            transports(),
         ));
         for role in [Role::Viewer, Role::Operator, Role::Admin] {
             if app

@@ -204,6 +204,13 @@ impl Alert {
                 Some(items) => format!("{items} items differ from the baseline"),
                 None => "The host is at its baseline".to_owned(),
             },
+            Condition::HostKey if self.end_reason == Some(EndReason::Cleared) => {
+                format!("{} shows the host key that is known", self.host_name)
+            }
+            Condition::HostKey => format!(
+                "{} shows another host key than the one that is known",
+                self.host_name
+            ),
         }
     }
 

@@ -105,6 +105,8 @@ pub enum Condition {
         /// Pattern of keys; every key without it.
         key: Option<String>,
     },
+    /// The host shows another host key, or certificate, than the one that is known.
+    HostKey,
 }
 
 impl Condition {
@@ -112,7 +114,7 @@ impl Condition {
     pub fn threshold(&self) -> Option<&Threshold> {
         match self {
             Self::Threshold(threshold) | Self::Forecast { threshold, .. } => Some(threshold),
-            Self::Absence | Self::Drift { .. } => None,
+            Self::Absence | Self::Drift { .. } | Self::HostKey => None,
         }
     }
 
@@ -268,6 +270,9 @@ impl AlertRule {
                 duration(*within_seconds)
             )),
             Condition::Absence => lasting("The host is silent".to_owned()),
+            Condition::HostKey => {
+                lasting("The host shows another host key than the one that is known".to_owned())
+            }
             Condition::Drift { section, key } => lasting(format!(
                 "{}/{} differs from the baseline",
                 section.as_deref().unwrap_or("*"),

@@ -20,11 +20,12 @@ pub enum Readings<'a> {
     Samples(&'a [(i64, f64)]),
     /// Nothing but when the host was heard.
     Silence,
-    /// How the host stands to its baseline.
-    Drift {
-        /// When the first of the items that count left the baseline, Unix seconds.
+    /// What is known of the host: how it stands to its baseline, whether it shows another host key.
+    Fact {
+        /// Since when it is as it should not be, such as the first of the items that count left the baseline; Unix
+        /// seconds.
         since: Option<i64>,
-        /// Whether the host's snapshot is fresh enough for "nothing differs" to mean that.
+        /// Whether what is known is fresh enough for "it is as it should be" to mean that.
         is_known: bool,
     },
 }
@@ -315,7 +316,7 @@ pub fn step(
             };
             level.judge(rule, watch, needed, now)
         }
-        Readings::Drift { since, is_known } => {
+        Readings::Fact { since, is_known } => {
             let level = Level {
                 since,
                 age_seconds: since.map_or(0, |since| now - since),

@@ -145,7 +145,7 @@ fn check_every(interval: i64, words: &str, samples: &str, expect: &str) {
         }
         let readings = match rule.condition {
             Condition::Absence => Readings::Silence,
-            Condition::Drift { .. } => Readings::Drift {
+            Condition::Drift { .. } => Readings::Fact {
                 // `3` differs since tick 3, `0` nothing differs, `?` nobody knows.
                 since: sample
                     .parse()

@@ -380,11 +380,13 @@ impl HostWatches {
                 Readings::Samples(samples.get(series.position).map_or(&[], Vec::as_slice))
             } else if rule.condition == Condition::Absence {
                 Readings::Silence
+            } else if rule.condition == Condition::HostKey {
+                looking.host_key(&self.host)
             } else {
                 let drifted = drifted.get_or_insert_with(|| looking.drifted(&self.host));
                 let (since, count) = drifted.meant_by(&rule.condition);
                 items = Some(count as f64);
-                Readings::Drift {
+                Readings::Fact {
                     since,
                     is_known: drifted.is_known,
                 }
@@ -655,6 +657,17 @@ impl Looking<'_> {
             last_value: None,
             acknowledgement: None,
             telling: Telling::default(),
+        }
+    }
+
+    /// Whether the host shows another host key. Who was not asked since the start may still do so.
+    fn host_key(&self, host: &Host) -> Readings<'static> {
+        let progress = self.app.collections.progress(host.host_id);
+        Readings::Fact {
+            since: progress
+                .changed_host_key_since
+                .map(|since| since.timestamp()),
+            is_known: host.collection.is_none() || progress.is_host_key_seen,
         }
     }
 
