@@ -67,8 +67,10 @@ pub async fn serve(
         })
     };
     let served = http::server::serve(endpoint, listener, options, shutdown).await;
-    // It holds the store, which the caller may want to close now.
+    // These hold the store, which the caller may want to close now.
     app.stopping.cancel();
+    app.collections.tasks.close();
+    app.collections.tasks.wait().await;
     if let Err(error) = loading.await {
         tracing::error!(%error, "reading the inventory");
     }

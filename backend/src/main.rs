@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use infra_watch::commands::{chain, diff, health, serve, user};
+use infra_watch::commands::{chain, collect, diff, health, serve, user};
 use infra_watch::config::{self, Command, CommandLine, ConfigCommand, ConfigError};
 
 /// Requests make many small things that live briefly and die on another thread.
@@ -51,6 +51,9 @@ async fn run(arguments: CommandLine) -> Result<(String, u8), String> {
             .map_err(|error| text(&error)),
         Command::Openapi => Ok(infra_watch::http::document()),
         Command::Diff(arguments) => return diff::run(&arguments).map_err(|error| text(&error)),
+        Command::Collect(arguments) => collect::run(*arguments)
+            .await
+            .map_err(|error| text(&error)),
         Command::User(arguments) => user::run(arguments).await.map_err(|error| text(&error)),
         Command::Health(arguments) => health::run(&arguments.server)
             .await

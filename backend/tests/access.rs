@@ -246,6 +246,17 @@ async fn every_operation_refuses_whom_it_should() {
         .unwrap()
         .into_inner()
         .token;
+    let collector = types::CreateCollectorToken::builder()
+        .name("c")
+        .selector(types::Selector::builder());
+    let collector = admin
+        .create_collector_token()
+        .body(collector)
+        .send()
+        .await
+        .unwrap()
+        .into_inner()
+        .token;
     let mut tampered = backend.token("admin").await;
     let last = tampered.pop().unwrap();
     tampered.push(if last == 'A' { 'Q' } else { 'A' });
@@ -255,13 +266,14 @@ async fn every_operation_refuses_whom_it_should() {
         (Bearer::Tampered, Some(tampered)),
         (Bearer::ViewerApiToken, Some(api_token)),
         (Bearer::Agent, Some(host.token.clone())),
+        (Bearer::Collector, Some(collector)),
         (Bearer::EnrollmentKey, Some(key.into_inner().key)),
     ]);
     let mut wrong = Vec::new();
     for operation in &operations {
         let access = TABLE.iter().find(|(id, _)| *id == operation.id).unwrap().1;
         // A logout ends the session: fresh ones for each operation that may.
-        if operation.id == "logout" || bearers.len() < 9 {
+        if operation.id == "logout" || bearers.len() < 10 {
             for (bearer, name) in [
                 (Bearer::Viewer, "viewer"),
                 (Bearer::Operator, "operator"),

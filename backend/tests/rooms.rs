@@ -82,6 +82,7 @@ const ROOMS: &[Room] = &[
             "flows",
             "http",
             "notify",
+            "outgoing",
             "scheduler",
             "store",
             "telemetry",
@@ -129,7 +130,7 @@ const ROOMS: &[Room] = &[
 /// Crates that belong to two rooms: the HTTP speaks the document, the wire defines its shapes; decoding and
 /// decompressing happen where the bytes arrive; the log's format is a choice on the command line; a command asks the
 /// running backend, webhooks and polls are requests too, and what resolves for them is theirs; tokens and webhooks are
-/// signed; a tunnel ends in an HTTP client.
+/// signed; a tunnel ends in an HTTP client; a collector compresses what it hands in.
 const SHARED: &[(&str, &[&str])] = &[
     ("poem_openapi", &["wire", "http"]),
     ("zstd", &["store", "http"]),
@@ -137,6 +138,7 @@ const SHARED: &[(&str, &[&str])] = &[
     ("tokio_cron_scheduler", &["scheduler", "commands"]),
     ("getrandom", &["flows", "commands"]),
     ("reqwest", &["commands", "notify", "outgoing", "transport"]),
+    ("flate2", &["http", "commands"]),
     ("hyper", &["http", "transport"]),
     ("hyper_util", &["http", "transport"]),
     ("hmac", &["flows", "notify"]),

@@ -106,6 +106,16 @@ async fn seed(site: &Site) -> Vec<(&'static str, String)> {
                 .token_id,
         );
     }
+    let (mut collectors, mut collector_token) = (Vec::new(), String::new());
+    for _ in 0..OBJECTS {
+        let token = types::CreateCollectorToken::builder()
+            .name("doomed")
+            .selector(types::Selector::builder());
+        let token = admin.create_collector_token().body(token).send().await;
+        let token = token.unwrap().into_inner();
+        collectors.push(token.token_id);
+        collector_token = token.token;
+    }
     for role in [types::Role::Operator, types::Role::Viewer] {
         let user = types::CreateUser::builder()
             .username(role.to_string())
@@ -132,12 +142,15 @@ async fn seed(site: &Site) -> Vec<(&'static str, String)> {
         .into_inner();
     vec![
         ("AGENT_TOKEN", agent.inner().get().unwrap()),
+        ("COLLECTOR_TOKEN", collector_token),
         ("ENROLLMENT_KEY", ENROLLMENT_KEY.to_owned()),
         ("CHANGE_SETS", list(&change_sets)),
         ("SIDES", sides.join(", ")),
         // Longer words first: each is replaced wherever it stands.
         ("ALERT_RULES", list(&alert_rules)),
         ("ALERTS", list(&alerts)),
+        // One stays: its token is used.
+        ("DOOMED_COLLECTORS", list(&collectors[1..OBJECTS - 1])),
         ("DOOMED_CHANNELS", list(&channels)),
         ("DOOMED_SILENCES", list(&silences)),
         ("DOOMED_RULES", list(&rules)),

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_cron_scheduler::JobSchedulerError;
 
+use super::stop_signal;
 use crate::app::{App, Keep};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigError, ServeArguments, secret};
@@ -92,7 +92,7 @@ pub enum StartError {
 /// # Errors
 /// See [`StartError`].
 pub async fn run(settings: ServeArguments) -> Result<(), StartError> {
-    telemetry::init_log(settings.log_format, &settings.log);
+    telemetry::init_log(settings.logging.log_format, &settings.logging.log);
     let tls = match (&settings.tls_cert, &settings.tls_key) {
         (Some(certificate), Some(key)) => Some(TlsFiles::open(certificate, key)?),
         _ => None,
@@ -294,18 +294,4 @@ fn print_password(username: &str, password: &str) {
         writeln!(out, "first start: user {username}, password {password}")
             .and_then(|()| out.flush()),
     );
-}
-
-async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping");
 }

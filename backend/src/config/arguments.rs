@@ -31,6 +31,9 @@ pub enum Command {
     Openapi,
     /// Manage users: through the running backend when --server is given, else on the stopped store.
     User(UserArguments),
+    /// Collect hosts for a backend from here, with a collector token, and keep nothing: asks which hosts are due, fetches
+    /// their reports over HTTP or SSH, and hands them in.
+    Collect(Box<CollectArguments>),
     /// Ask a running backend whether it is ready; exits with 1 when it is not.
     Health(HealthArguments),
     /// Compare two snapshot files, such as `infra-watch-agent report` or the API give them.
@@ -212,6 +215,14 @@ pub struct ServeArguments {
     /// After the signal to stop, go on accepting for so long, so that load balancers see it.
     #[arg(long, env = "INFRA_WATCH_DRAIN", default_value = "2s", value_parser = parse_duration, value_name = "DURATION")]
     pub drain: Duration,
+    /// The log.
+    #[command(flatten)]
+    pub logging: LogArguments,
+}
+
+/// What is logged on standard error, and how.
+#[derive(Clone, Debug, Args)]
+pub struct LogArguments {
     /// How log lines look.
     #[arg(
         long,
@@ -229,6 +240,50 @@ pub struct ServeArguments {
         value_name = "FILTER"
     )]
     pub log: String,
+}
+
+/// What a collector collects for whom.
+#[derive(Clone, Debug, Args)]
+pub struct CollectArguments {
+    /// The backend, such as `https://watch.example`.
+    #[arg(long, env = "INFRA_WATCH_SERVER", value_name = "URL")]
+    pub server: String,
+    /// A collector token for it; better given as a file, where other users cannot see it.
+    #[arg(
+        long,
+        env = "INFRA_WATCH_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub token: Option<String>,
+    /// File with a collector token.
+    #[arg(long, env = "INFRA_WATCH_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Only hosts with these labels, of those that the token allows; separated by commas.
+    #[arg(long, value_parser = parse_label, value_delimiter = ',', num_args = 1.., value_name = "NAME=VALUE")]
+    pub selector: Vec<(String, String)>,
+    /// Collect what is due now, and end: the default.
+    #[arg(long)]
+    pub once: bool,
+    /// Collect what is due, again and again after so long.
+    #[arg(long, value_parser = parse_period, value_name = "DURATION", conflicts_with = "once")]
+    pub every: Option<Duration>,
+    /// Private key that logs in to hosts, in OpenSSH's format without a passphrase.
+    #[arg(long, env = "INFRA_WATCH_SSH_KEY_FILE", value_name = "FILE")]
+    pub ssh_key_file: Option<PathBuf>,
+    /// Directory with infra-watch-agent-x86_64 and infra-watch-agent-aarch64, static, for hosts that the agent is
+    /// uploaded to.
+    #[arg(long, env = "INFRA_WATCH_AGENT_BINARIES", value_name = "DIR")]
+    pub agent_binaries: Option<PathBuf>,
+    /// Certificates (PEM) that the backend's may be signed by, besides the system's.
+    #[arg(long, env = "INFRA_WATCH_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Let polls and SSH go to this machine itself too, as in labs.
+    #[arg(long, env = "INFRA_WATCH_ALLOW_PRIVATE_EGRESS", value_parser = BoolishValueParser::new())]
+    pub allow_private_egress: bool,
+    /// The log.
+    #[command(flatten)]
+    pub logging: LogArguments,
 }
 
 impl ServeArguments {
@@ -367,6 +422,23 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .checked_mul(milliseconds)
         .map(Duration::from_millis)
         .ok_or_else(|| "the duration is too long".to_owned())
+}
+
+/// Parses the time between two sweeps of a collector.
+fn parse_period(text: &str) -> Result<Duration, String> {
+    let period = parse_duration(text)?;
+    if period < Duration::from_secs(1) {
+        return Err("must be at least 1s".to_owned());
+    }
+    Ok(period)
+}
+
+/// Parses a label such as `site=b`.
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a label is name=value, such as site=b".to_owned()),
+    }
 }
 
 /// Parses a size such as `64MiB` or `2GiB` into bytes.

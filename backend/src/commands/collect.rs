@@ -1,0 +1,341 @@
+//! `collect`: a collector that keeps nothing. It leases hosts that are due from the backend, fetches their reports with
+//! its own SSH key from wherever it runs, and hands each in.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use uuid::Uuid;
+
+use super::stop_signal;
+use crate::config::{CollectArguments, ConfigError, secret};
+use crate::domain::collection::{Failure, Step, Target, Want};
+use crate::domain::egress::EgressRules;
+use crate::outgoing::{Roots, cause};
+use crate::telemetry;
+use crate::transport::{self, SshKey, TransportError, TransportSettings, Transports, Visit};
+use crate::wire::collector::{CollectionError, Lease, Leases, RequestLease};
+use crate::wire::drift::Selector;
+use crate::wire::scalar::{Number, Whole, wire_labels};
+
+/// Hosts that are asked at a time: what is leased is begun at once, so that no lease runs out in a queue.
+const AT_A_TIME: usize = 16;
+/// Time for the backend to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a report is handed in before it is given up.
+const ATTEMPTS: u32 = 3;
+/// Wait between two attempts.
+const PAUSE: Duration = Duration::from_secs(2);
+/// After the signal to stop, collections that run have so long.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Why a collector ends.
+#[derive(Debug, Error)]
+pub enum CollectError {
+    /// Settings.
+    #[error("reading settings")]
+    Config(#[from] ConfigError),
+    /// No token.
+    #[error("--token-file is missing: the file with a collector token")]
+    NoToken,
+    /// A file with certificates cannot be used.
+    #[error("reading certificates from {path}: {reason}")]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The ways to hosts.
+    #[error("preparing collections")]
+    Transport(#[from] TransportError),
+    /// TLS.
+    #[error("preparing TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The HTTP client.
+    #[error("preparing HTTP: {0}")]
+    Client(reqwest::Error),
+    /// The backend cannot be reached.
+    #[error("asking {server} for hosts: {reason}")]
+    Unreachable {
+        /// The backend.
+        server: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The backend refuses.
+    #[error("the backend refuses: {0}")]
+    Refused(String),
+    /// The token is none that counts.
+    #[error("the backend refuses the token: it is no collector token, has ended or was revoked")]
+    Unauthorized,
+}
+
+/// Collects, once or again and again until a signal to stop; says what was done.
+///
+/// # Errors
+/// See [`CollectError`]. A host that cannot be collected is none: the backend is told.
+pub async fn run(arguments: CollectArguments) -> Result<String, CollectError> {
+    telemetry::init_log(arguments.logging.log_format, &arguments.logging.log);
+    let collector = Arc::new(Collector::new(&arguments)?);
+    let Some(period) = arguments.every else {
+        let done = collector.sweep(&mut JoinSet::new()).await?;
+        return Ok(format!(
+            "collected {} hosts, {} could not be collected\n",
+            done.collected, done.failed
+        ));
+    };
+    let mut running = JoinSet::new();
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stop = std::pin::pin!(stop_signal());
+    loop {
+        let sweep = async {
+            ticks.tick().await;
+            collector.sweep(&mut running).await
+        };
+        tokio::select! {
+            () = &mut stop => break,
+            swept = sweep => match swept {
+                Ok(done) if done.collected + done.failed > 0 => {
+                    tracing::info!(collected = done.collected, failed = done.failed, "sweep done");
+                }
+                Ok(_) => {}
+                // Nothing that waiting could mend.
+                Err(CollectError::Unauthorized) => return Err(CollectError::Unauthorized),
+                Err(error) => tracing::warn!(error = super::chain(&error), "no hosts this time"),
+            }
+        }
+    }
+    let farewell = async { while running.join_next().await.is_some() {} };
+    // What is not handed in by then is collected again when its lease has run out.
+    drop(timeout(FAREWELL, farewell).await);
+    Ok(String::new())
+}
+
+/// How many hosts were dealt with.
+#[derive(Clone, Copy, Debug, Default)]
+struct Done {
+    collected: usize,
+    failed: usize,
+}
+
+struct Collector {
+    client: Client,
+    server: String,
+    token: String,
+    selector: Option<Selector>,
+    transports: Transports,
+}
+
+/// What is handed in.
+#[derive(Serialize)]
+struct HandIn<'a> {
+    lease_id: Uuid,
+    duration_seconds: Number,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<CollectionError>,
+}
+
+impl Collector {
+    fn new(arguments: &CollectArguments) -> Result<Self, CollectError> {
+        let token = secret(arguments.token.as_ref(), arguments.token_file.as_ref())?;
+        let mut roots = Roots::of_system();
+        if let Some(path) = &arguments.ca_file {
+            let wrong = |reason: String| CollectError::Certificates {
+                path: path.clone(),
+                reason,
+            };
+            let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
+            for certificate in found {
+                let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+                roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+            }
+        }
+        let client = Client::builder()
+            .tls_backend_preconfigured(roots.client_config()?)
+            .timeout(PATIENCE)
+            .no_proxy()
+            .user_agent(concat!("infra-watch-collect/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(CollectError::Client)?;
+        let labels = arguments.selector.iter().cloned().collect();
+        Ok(Self {
+            client,
+            server: arguments.server.trim_end_matches('/').to_owned(),
+            token: token.ok_or(CollectError::NoToken)?,
+            selector: (!arguments.selector.is_empty()).then(|| Selector {
+                labels: Some(wire_labels(&labels)),
+                host_ids: None,
+            }),
+            transports: Transports::new(TransportSettings {
+                egress: EgressRules {
+                    allow_private: arguments.allow_private_egress,
+                    ..EgressRules::default()
+                },
+                key: arguments.ssh_key_file.as_deref().map(SshKey::open).transpose()?,
+                agent_binaries: arguments.agent_binaries.clone(),
+                patience: None,
+            })?,
+        })
+    }
+
+    /// Collects every host that is due, as many at a time as may be.
+    async fn sweep(self: &Arc<Self>, running: &mut JoinSet<bool>) -> Result<Done, CollectError> {
+        let mut done = Done::default();
+        let mut is_more = true;
+        while is_more || !running.is_empty() {
+            let free = AT_A_TIME.saturating_sub(running.len());
+            if is_more && free > 0 {
+                let leases = self.lease(free).await?;
+                is_more = leases.len() == free;
+                for lease in leases {
+                    running.spawn(Arc::clone(self).visit(lease));
+                }
+            } else if let Some(visited) = running.join_next().await {
+                if visited.unwrap_or(false) {
+                    done.collected += 1;
+                } else {
+                    done.failed += 1;
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    async fn lease(&self, max: usize) -> Result<Vec<Lease>, CollectError> {
+        let body = RequestLease {
+            max: Whole(i64::try_from(max).unwrap_or(1)),
+            selector: self.selector.clone(),
+        };
+        let request = self.post("/collector/lease").json(&body);
+        let unreachable = |error: reqwest::Error| CollectError::Unreachable {
+            server: self.server.clone(),
+            reason: cause(&error),
+        };
+        let answer = request.send().await.map_err(unreachable)?;
+        match answer.status() {
+            status if status.is_success() => {
+                let leases: Leases = answer.json().await.map_err(unreachable)?;
+                Ok(leases.items)
+            }
+            StatusCode::UNAUTHORIZED => Err(CollectError::Unauthorized),
+            _ => Err(CollectError::Refused(detail(answer).await)),
+        }
+    }
+
+    /// Collects one host and hands in what came of it; whether that was a report.
+    async fn visit(self: Arc<Self>, lease: Lease) -> bool {
+        let (host_id, lease_id) = (lease.host_id, lease.lease_id);
+        let started = Instant::now();
+        let fetched = match lease.collection.into_domain() {
+            Some(target) => {
+                let want = Want {
+                    since: lease.since.0,
+                    known_snapshot: lease.known_snapshot.0,
+                };
+                self.fetch(host_id, &target, &want).await
+            }
+            None => Err(Failure::new(
+                Step::Resolve,
+                "the collector does not know this kind of collection: it is older than the backend",
+            )),
+        };
+        let duration_seconds = Number(started.elapsed().as_secs_f64());
+        let is_report = fetched.is_ok();
+        let (report, failure) = match fetched {
+            Ok(report) => (Some(report), None),
+            Err(failure) => {
+                tracing::warn!(%host_id, reason = failure.reason, "host not collected");
+                (None, Some(failure))
+            }
+        };
+        let body = HandIn {
+            lease_id,
+            duration_seconds,
+            report: report.as_deref(),
+            error: failure.map(Into::into),
+        };
+        is_report & self.hand_in(host_id, &body).await
+    }
+
+    async fn fetch(
+        &self,
+        host_id: Uuid,
+        target: &Target,
+        want: &Want,
+    ) -> Result<Box<RawValue>, Failure> {
+        let mut visit = Visit::new(true);
+        let bytes = self.transports.fetch(host_id, target, want, &mut visit).await?;
+        // The backend checks it again; here it is checked for the words that its host gets to hear.
+        transport::read(&bytes)?;
+        let text = String::from_utf8(bytes.into()).ok();
+        let raw = text.and_then(|text| RawValue::from_string(text).ok());
+        raw.ok_or_else(|| Failure::new(Step::Report, "what the agent sent is not text"))
+    }
+
+    /// Hands in; whether it was taken.
+    async fn hand_in(&self, host_id: Uuid, body: &HandIn<'_>) -> bool {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let written = serde_json::to_vec(body)
+            .map_err(std::io::Error::from)
+            .and_then(|text| encoder.write_all(&text))
+            .and_then(|()| encoder.finish());
+        let body = match written {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::error!(%host_id, %error, "writing what is handed in");
+                return false;
+            }
+        };
+        for attempt in 1..=ATTEMPTS {
+            let request = self
+                .post(&format!("/collector/reports/{host_id}"))
+                .header(CONTENT_TYPE, "application/json")
+                .header(CONTENT_ENCODING, "gzip")
+                .body(body.clone());
+            let reason = match request.send().await {
+                Ok(answer) if answer.status().is_success() => return true,
+                Ok(answer) if answer.status().is_client_error() => {
+                    let reason = detail(answer).await;
+                    tracing::warn!(%host_id, reason, "not taken by the backend");
+                    return false;
+                }
+                Ok(answer) => detail(answer).await,
+                Err(error) => cause(&error),
+            };
+            tracing::warn!(%host_id, attempt, reason, "handing in");
+            if attempt < ATTEMPTS {
+                sleep(PAUSE).await;
+            }
+        }
+        false
+    }
+
+    fn post(&self, path: &str) -> RequestBuilder {
+        let url = format!("{}/api/v1{path}", self.server);
+        self.client.post(url).bearer_auth(&self.token)
+    }
+}
+
+/// What the backend says of a refusal.
+async fn detail(answer: Response) -> String {
+    let status = answer.status();
+    let problem: serde_json::Value = answer.json().await.unwrap_or_default();
+    let detail = problem.get("detail").and_then(serde_json::Value::as_str);
+    detail.map_or_else(|| status.to_string(), str::to_owned)
+}
