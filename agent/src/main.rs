@@ -1,5 +1,6 @@
 //! Measures one machine and reports to Infra-Watch: as a daemon that pushes, or once on standard output.
 
+mod asked;
 mod clock;
 mod config;
 mod facts;
@@ -20,13 +21,15 @@ use std::time::Instant;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
+use uuid::Uuid;
 
-use config::{LogFormat, LogLevel, Settings};
+use asked::Asked;
+use config::{ConfigError, LogFormat, LogLevel, Settings};
 use facts::{Facts, Host};
 use measure::{Measurement, Meter};
 use push::{Daemon, FIRST_MEASURE};
-use report::{Mention, Sender};
-use state::StateDir;
+use report::Sender;
+use state::{StateDir, StateError};
 
 /// The system that is measured.
 const ROOT: &str = "/";
@@ -56,6 +59,11 @@ hash of each value, and what --files, --files-text and --services add. To see al
 infra-watch-agent report --pretty")]
     Run(RunArgs),
     /// Measure once, over one second, and print the report as JSON: exactly what leaves this host
+    #[command(after_help = "\
+As the forced command of a key (command=\"infra-watch-agent report …\" in authorized_keys) it takes --since
+and --known-snapshot from what was asked for over SSH, and nothing else; a key used for anything but
+a report is refused. Without a state directory that can be written the report has no install id and
+only the names of environment variables.")]
     Report(ReportArgs),
 }
 
@@ -79,8 +87,11 @@ struct ReportArgs {
     /// Directory with this host's identity, made if absent [default: as for run]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Hash of a snapshot: one with this hash is not printed again
-    #[arg(long, value_name = "HASH")]
+    /// Time of the last point that the reader has: one that is not later is not printed
+    #[arg(long, value_name = "UNIX", value_parser = asked::since)]
+    since: Option<i64>,
+    /// Hash of the snapshot that the reader has: one with this hash is not printed in whole
+    #[arg(long, value_name = "HASH", value_parser = asked::hash)]
     known_snapshot: Option<String>,
     /// As for run: variables whose values are printed in plain
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
@@ -133,7 +144,7 @@ fn start(cli: Cli) -> Outcome {
         settings.log_format.unwrap_or_default(),
     );
     let is_root = rustix::process::geteuid().is_root();
-    let state = StateDir::open(&settings.state_dir(is_root, &environment)?)?;
+    let state_dir = settings.state_dir(is_root, &environment)?;
     // One thread; for a moment one more when a name is looked up, and one when a snapshot is taken: small in memory.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -141,14 +152,21 @@ fn start(cli: Cli) -> Outcome {
         .build()?;
     match cli.command {
         Command::Run(_) => {
-            let outcome = runtime.block_on(run(&settings, state));
+            let outcome = runtime.block_on(run(&settings, StateDir::open(&state_dir)?));
             // A snapshot that is being taken keeps nobody waiting.
             runtime.shutdown_background();
             outcome
         }
         Command::Report(args) => {
-            let known = args.known_snapshot.as_deref();
-            runtime.block_on(report(&settings, &state, args.pretty, known))
+            let asked = Asked {
+                since: args.since,
+                known_snapshot: args.known_snapshot,
+            };
+            let asked = match config::original_command(&environment) {
+                Some(command) => Asked::of_command(command)?.or(asked),
+                None => asked,
+            };
+            runtime.block_on(report(&settings, &state_dir, &asked, args.pretty))
         }
     }
 }
@@ -173,7 +191,8 @@ fn facts(settings: &Settings, state: &StateDir) -> Result<Facts, Box<dyn Error>>
 async fn run(settings: &Settings, state: StateDir) -> Outcome {
     let server = settings.server_url()?;
     let enrollment_key = settings.enrollment_key()?;
-    let sender = sender(settings, &state)?;
+    let install_id = state.install_id()?;
+    let sender = sender(settings, Some(install_id))?;
     let spool_limits = settings.spool_limits()?;
     let facts = facts(settings, &state)?;
     let _lock = state.lock()?;
@@ -189,7 +208,7 @@ async fn run(settings: &Settings, state: StateDir) -> Outcome {
     };
     tracing::info!(
         server,
-        install_id = %sender.install_id,
+        %install_id,
         interval_seconds = sender.interval_seconds,
         state_dir = %state.path().display(),
         "infra-watch-agent {} starts",
@@ -203,6 +222,7 @@ async fn run(settings: &Settings, state: StateDir) -> Outcome {
     }
     let daemon = Daemon {
         root: PathBuf::from(ROOT),
+        install_id,
         sender,
         server,
         ca_file: settings.ca_file.clone(),
@@ -214,20 +234,25 @@ async fn run(settings: &Settings, state: StateDir) -> Outcome {
     Ok(daemon.run(shutdown).await?)
 }
 
-async fn report(
-    settings: &Settings,
-    state: &StateDir,
-    pretty: bool,
-    known_snapshot: Option<&str>,
-) -> Outcome {
-    let sender = sender(settings, state)?;
-    // Before measuring: what it costs is no load of the host's.
-    let snapshot = facts(settings, state)?.take(clock::unix_seconds());
-    let mention = if known_snapshot == Some(snapshot.hash.as_str()) {
-        Mention::Hash(&snapshot.hash)
-    } else {
-        Mention::Whole(&snapshot)
+async fn report(settings: &Settings, state_dir: &Path, asked: &Asked, pretty: bool) -> Outcome {
+    // A host that is asked over SSH must let nothing be written on it.
+    let state = StateDir::open(state_dir).unwrap_or_else(|error| {
+        tracing::warn!(
+            error = chain(&error),
+            "nothing is written; what is kept already is used"
+        );
+        StateDir::as_it_is(state_dir)
+    });
+    let install_id = match state.install_id() {
+        Err(error @ StateError::Io { .. }) => {
+            tracing::warn!(error = chain(&error), "the report has no install id");
+            None
+        }
+        install_id => Some(install_id?),
     };
+    let sender = sender(settings, install_id)?;
+    // Before measuring: what it costs is no load of the host's.
+    let snapshot = facts(settings, &state)?.take(clock::unix_seconds());
     let mut meter = Meter::new(Path::new(ROOT));
     meter.measure(Instant::now());
     tokio::time::sleep(FIRST_MEASURE).await;
@@ -237,7 +262,9 @@ async fn report(
         samples: meter.measure(Instant::now()),
     };
     let host = Host::read(Path::new(ROOT));
-    let report = sender.report(&[point], Some(&host), mention, at)?;
+    let is_known = asked.since(at).is_some_and(|since| at <= since);
+    let points = if is_known { Vec::new() } else { vec![point] };
+    let report = sender.report(&points, Some(&host), asked.mention(&snapshot), at)?;
     // By way of a value, in which keys are sorted: for people, and so that equal reports are equal.
     let report = serde_json::to_value(&report)?;
     let mut text = if pretty {
@@ -246,13 +273,14 @@ async fn report(
         serde_json::to_string(&report)?
     };
     text.push('\n');
-    io::stdout().write_all(text.as_bytes())?;
-    Ok(())
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    Ok(output.flush()?)
 }
 
-fn sender(settings: &Settings, state: &StateDir) -> Result<Sender, Box<dyn Error>> {
+fn sender(settings: &Settings, install_id: Option<Uuid>) -> Result<Sender, ConfigError> {
     Ok(Sender {
-        install_id: state.install_id()?,
+        install_id,
         interval_seconds: settings.interval_seconds()?,
         snapshot_interval_seconds: settings.snapshot_interval_seconds()?,
     })

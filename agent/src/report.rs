@@ -18,8 +18,8 @@ pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What stays the same from report to report.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender {
-    /// Who this agent is.
-    pub install_id: Uuid,
+    /// Who this agent is; none if that can be kept nowhere.
+    pub install_id: Option<Uuid>,
     /// Seconds between two measurements.
     pub interval_seconds: NonZeroU32,
     /// Seconds between two snapshots.
@@ -68,16 +68,6 @@ impl Sender {
         })
     }
 
-    /// What the agent says when it enrols.
-    pub fn enrollment(&self, host: &Host) -> Result<types::Enroll, ConversionError> {
-        Ok(types::Enroll {
-            install_id: self.install_id,
-            machine_id: host.machine_id.as_str().try_into()?,
-            hostname: host.hostname.as_str().try_into()?,
-            agent_version: AGENT_VERSION.try_into()?,
-        })
-    }
-
     fn host_facts(&self, host: &Host) -> Result<types::HostFacts, ConversionError> {
         let addresses: Result<Vec<_>, _> = host
             .addresses
@@ -85,7 +75,7 @@ impl Sender {
             .map(|address| address.parse())
             .collect();
         Ok(types::HostFacts {
-            install_id: Some(self.install_id),
+            install_id: self.install_id,
             hostname: host.hostname.as_str().try_into()?,
             machine_id: host.machine_id.as_str().try_into()?,
             boot_id: host.boot_id.as_str().try_into()?,
@@ -98,6 +88,16 @@ impl Sender {
             memory_bytes: i64::try_from(host.memory_bytes).unwrap_or(i64::MAX),
         })
     }
+}
+
+/// What an agent says when it enrols.
+pub fn enrollment(install_id: Uuid, host: &Host) -> Result<types::Enroll, ConversionError> {
+    Ok(types::Enroll {
+        install_id,
+        machine_id: host.machine_id.as_str().try_into()?,
+        hostname: host.hostname.as_str().try_into()?,
+        agent_version: AGENT_VERSION.try_into()?,
+    })
 }
 
 fn snapshot_of(snapshot: &Snapshot) -> Result<types::Snapshot, ConversionError> {
@@ -198,7 +198,7 @@ mod tests {
             },
         ];
         let sender = Sender {
-            install_id: Uuid::nil(),
+            install_id: None,
             interval_seconds: NonZeroU32::MIN,
             snapshot_interval_seconds: NonZeroU32::MIN,
         };

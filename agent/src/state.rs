@@ -91,6 +91,13 @@ impl StateDir {
         })
     }
 
+    /// The directory as it is, which may be no directory at all: what is in it can be read, and perhaps no more.
+    pub fn as_it_is(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

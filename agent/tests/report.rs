@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may end")]
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use infra_watch_client::types::Report;
 
@@ -175,6 +178,12 @@ fn what_is_missing_is_said() {
         "holds no certificates",
     );
     check(&["run", "--interval", "soon"], "not a duration");
+    check(&["report", "--since", "yesterday"], "whole Unix seconds");
+    check(&["report", "--since=-5"], "whole Unix seconds");
+    check(
+        &["report", "--known-snapshot", "abc"],
+        "64 hexadecimal digits",
+    );
     check(
         &["report", "--files", "etc/motd"],
         "--files etc/motd: must be an absolute path",
@@ -183,4 +192,146 @@ fn what_is_missing_is_said() {
         &["report", "--config", "/nowhere.toml"],
         "cannot read /nowhere.toml",
     );
+}
+
+/// A moment that no clock shows for the next centuries.
+const FAR_AHEAD: &str = "9999999999";
+
+#[test]
+fn points_that_are_known_are_left_out() {
+    let state = tempfile::tempdir().unwrap();
+    let points = |arguments: &[&str]| report(state.path(), arguments).0.points;
+    let first = points(&["report", "--since", "0"]);
+    assert_eq!(first.len(), 1);
+    // Somewhat ahead, as when the reader's clock is.
+    let known = (first[0].at + 200).to_string();
+    assert!(points(&["report", "--since", &known]).is_empty());
+    // That cannot have been measured here: a clock has jumped.
+    assert_eq!(points(&["report", "--since", FAR_AHEAD]).len(), 1);
+}
+
+#[test]
+fn as_a_forced_command() {
+    let state = tempfile::tempdir().unwrap();
+    let run = |original: &str, arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_infra-watch-agent"))
+            .args(["report", "--state-dir"])
+            .arg(state.path())
+            .args(arguments)
+            .env_clear()
+            .env("SSH_ORIGINAL_COMMAND", original)
+            .output()
+            .unwrap()
+    };
+    let report = |original: &str, arguments: &[&str]| -> Report {
+        let output = run(original, arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
+    };
+    let elsewhere = state.path().join("elsewhere");
+    let first = report(
+        &format!(
+            "/tmp/other report --pretty --state-dir {} --files /etc/passwd; rm -rf /",
+            elsewhere.display()
+        ),
+        &[],
+    );
+    assert!(!elsewhere.exists());
+    let snapshot = first.snapshot.unwrap();
+    assert!(!snapshot.sections.contains_key("files"));
+    let hash = first.snapshot_hash.unwrap();
+
+    // What is asked for goes before what stands in the command that is forced.
+    let other = "0".repeat(64);
+    let known = (first.points[0].at + 200).to_string();
+    let again = report(
+        &format!("infra-watch-agent report --since {known} --known-snapshot {hash}"),
+        &["--since", "0", "--known-snapshot", &other],
+    );
+    assert_eq!(again.snapshot_hash, Some(hash));
+    assert!(again.snapshot.is_none() && again.points.is_empty());
+
+    let check = |original: &str, expect: &str| {
+        let output = run(original, &[]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{original}: {said}");
+        assert!(said.contains(expect), "{original}: {said}");
+        assert!(output.stdout.is_empty());
+    };
+    check("id", "this key may only collect reports");
+    check("infra-watch-agent run", "this key may only collect reports");
+    check("infra-watch-agent report --since $(id)", "Unix seconds");
+}
+
+#[test]
+fn without_a_state_directory_there_is_no_identity() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("file");
+    fs::write(&file, "").unwrap();
+    let output = agent(&file.join("state"), &["report"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(
+        output.status.success() && said.contains("no install id"),
+        "{said}"
+    );
+    assert!(report.host.unwrap().install_id.is_none());
+    let snapshot = report.snapshot.unwrap();
+    assert!(snapshot.failed_sections.is_none(), "{snapshot:?}");
+    // An identity that somebody spoilt is no such case.
+    fs::write(root.path().join("install-id"), "web-1").unwrap();
+    assert!(!agent(root.path(), &["report"]).status.success());
+}
+
+#[test]
+fn an_identity_that_can_only_be_read_is_read() {
+    const NOBODY: u32 = 65_534;
+    let root = tempfile::tempdir().unwrap();
+    let state = root.path().join("state");
+    let identity = report(&state, &["report"]).0.host.unwrap().install_id;
+    assert!(identity.is_some());
+    // A copy that another user can reach, wherever the build is.
+    let binary = root.path().join("agent");
+    fs::copy(env!("CARGO_BIN_EXE_infra-watch-agent"), &binary).unwrap();
+    for (path, mode) in [
+        (root.path().to_owned(), 0o755),
+        (binary.clone(), 0o755),
+        (state.clone(), 0o555),
+        (state.join("install-id"), 0o444),
+    ] {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+    let mut command = Command::new(&binary);
+    // To root everything can be written.
+    if rustix::process::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let output = command
+        .args(["report", "--state-dir"])
+        .arg(&state)
+        .env_clear()
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report: Report =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    assert_eq!(report.host.unwrap().install_id, identity, "{said}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let state = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_infra-watch-agent"))
+        .args(["report", "--state-dir"])
+        .arg(state.path())
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("Broken pipe"), "{said}");
 }

@@ -22,6 +22,8 @@ use units::{list, switch};
 const PREFIX: &str = "INFRA_WATCH_AGENT_";
 /// The variable that names the file.
 const CONFIG_VARIABLE: &str = "INFRA_WATCH_AGENT_CONFIG";
+/// Where sshd says what somebody wanted to run whose key may only run one command.
+const ORIGINAL_COMMAND: &str = "SSH_ORIGINAL_COMMAND";
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 const DEFAULT_SNAPSHOT_INTERVAL: Duration = Duration::from_secs(3600);
 const DEFAULT_SPOOL_SIZE: u64 = 64 << 20;
@@ -149,15 +151,30 @@ pub enum LogFormat {
     Json,
 }
 
-/// Variables of the environment that are ours, by full name; what is empty counts as absent.
+/// Variables of the environment that concern us, by full name; what is empty counts as absent.
 pub fn environment() -> Vec<(String, String)> {
     std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            // What sshd says must not vanish because it is no UTF-8.
+            let value = if name == ORIGINAL_COMMAND {
+                value.to_string_lossy().into_owned()
+            } else {
+                value.into_string().ok()?
+            };
+            Some((name, value))
+        })
         .filter(|(name, value)| {
-            !value.is_empty()
-                && (name.starts_with(PREFIX) || name == "XDG_STATE_HOME" || name == "HOME")
+            let is_ours = name.starts_with(PREFIX)
+                || ["XDG_STATE_HOME", "HOME", ORIGINAL_COMMAND].contains(&name.as_str());
+            is_ours && !value.is_empty()
         })
         .collect()
+}
+
+/// What was to be run over SSH in place of this command, if sshd forced this one.
+pub fn original_command(environment: &[(String, String)]) -> Option<&str> {
+    lookup(environment, ORIGINAL_COMMAND)
 }
 
 /// The settings of all three layers: `flags` before `environment` before the file that either names.

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroU32;
 
-use uuid::Uuid;
-
 use super::*;
 use crate::report::{Mention, Sender};
 
@@ -33,7 +31,7 @@ fn put(root: &Path, path: &str, text: &str) {
 
 fn report(snapshot: &Snapshot) -> String {
     let sender = Sender {
-        install_id: Uuid::nil(),
+        install_id: None,
         interval_seconds: NonZeroU32::MIN,
         snapshot_interval_seconds: NonZeroU32::MIN,
     };

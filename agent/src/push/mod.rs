@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::time::{sleep, sleep_until};
+use uuid::Uuid;
 
 use crate::clock;
 use crate::facts::{Facts, Host};
@@ -66,7 +67,9 @@ pub enum PushError {
 pub struct Daemon {
     /// Root directory of the system that is measured.
     pub root: PathBuf,
-    /// Identity and intervals.
+    /// Who this agent is.
+    pub install_id: Uuid,
+    /// What every report says.
     pub sender: Sender,
     /// The backend's address.
     pub server: String,
@@ -89,7 +92,7 @@ impl Daemon {
         let path = self.state.path().join("spool");
         let spool = Spool::open(&path, self.spool_limits)
             .map_err(|source| PushError::Spool { path, source })?;
-        let ticks = Ticks::new(self.sender.interval_seconds.get(), self.sender.install_id);
+        let ticks = Ticks::new(self.sender.interval_seconds.get(), self.install_id);
         let machine = Machine::new(&self.root);
         let taker = Taker::new(
             self.root,
@@ -99,6 +102,7 @@ impl Daemon {
             FIRST_MEASURE,
         );
         let session = Session::new(Parts {
+            install_id: self.install_id,
             sender: self.sender,
             server: self.server.clone(),
             enrollment_key: self.enrollment_key,

@@ -5,6 +5,8 @@ mod settle;
 
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use super::api::{Body, Call};
 use super::dead_letters::DeadLetters;
 use super::decide::{PAUSE, wait};
@@ -12,7 +14,7 @@ use super::delivery::{Delivery, Due};
 use super::outbox::{Batch, Outbox};
 use crate::facts::{Host, Snapshot};
 use crate::measure::Measurement;
-use crate::report::{Mention, Sender};
+use crate::report::{self, Mention, Sender};
 use crate::state::{StateDir, Token};
 
 /// Facts that did not change are sent again after this time, in seconds.
@@ -22,7 +24,9 @@ const RENEW_AGAIN_SECONDS: i64 = 3600;
 
 /// What the session is made of.
 pub struct Parts {
-    /// Identity and intervals.
+    /// Who enrols.
+    pub install_id: Uuid,
+    /// What every report says.
     pub sender: Sender,
     /// The backend's address: tokens are worth something only there.
     pub server: String,
@@ -194,7 +198,7 @@ impl Session {
             self.pause(instant);
             return None;
         };
-        match self.parts.sender.enrollment(&self.parts.host) {
+        match report::enrollment(self.parts.install_id, &self.parts.host) {
             Ok(body) => {
                 self.in_flight = Some(InFlight::Enroll);
                 Some(Call::Enroll { key, body })

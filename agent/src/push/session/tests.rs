@@ -28,8 +28,9 @@ fn parts(directory: &Path, enrollment_key: Option<&str>) -> Parts {
         max_age_seconds: 86_400,
     };
     Parts {
+        install_id: Uuid::from_u128(7),
         sender: Sender {
-            install_id: Uuid::from_u128(7),
+            install_id: Some(Uuid::from_u128(7)),
             interval_seconds: NonZeroU32::MIN,
             snapshot_interval_seconds: NonZeroU32::MIN,
         },
