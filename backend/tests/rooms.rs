@@ -129,7 +129,7 @@ const ROOMS: &[Room] = &[
 /// Crates that belong to two rooms: the HTTP speaks the document, the wire defines its shapes; decoding and
 /// decompressing happen where the bytes arrive; the log's format is a choice on the command line; a command asks the
 /// running backend, webhooks and polls are requests too, and what resolves for them is theirs; tokens and webhooks are
-/// signed; a tunnel ends in an HTTP client.
+/// signed; a tunnel ends in an HTTP client; reports come compressed, pushed and pulled.
 const SHARED: &[(&str, &[&str])] = &[
     ("poem_openapi", &["wire", "http"]),
     ("zstd", &["store", "http"]),
@@ -140,6 +140,7 @@ const SHARED: &[(&str, &[&str])] = &[
     ("hyper", &["http", "transport"]),
     ("hyper_util", &["http", "transport"]),
     ("hmac", &["flows", "notify"]),
+    ("flate2", &["http", "transport"]),
 ];
 
 fn sources(path: &Path) -> Vec<PathBuf> {
