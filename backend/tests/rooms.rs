@@ -130,7 +130,7 @@ const ROOMS: &[Room] = &[
 /// Crates that belong to two rooms: the HTTP speaks the document, the wire defines its shapes; decoding and
 /// decompressing happen where the bytes arrive; the log's format is a choice on the command line; a command asks the
 /// running backend, webhooks and polls are requests too, and what resolves for them is theirs; tokens and webhooks are
-/// signed; a tunnel ends in an HTTP client; a collector compresses what it hands in.
+/// signed; a tunnel ends in an HTTP client; reports come compressed, pushed and pulled, and are handed in so.
 const SHARED: &[(&str, &[&str])] = &[
     ("poem_openapi", &["wire", "http"]),
     ("zstd", &["store", "http"]),
@@ -138,10 +138,10 @@ const SHARED: &[(&str, &[&str])] = &[
     ("tokio_cron_scheduler", &["scheduler", "commands"]),
     ("getrandom", &["flows", "commands"]),
     ("reqwest", &["commands", "notify", "outgoing", "transport"]),
-    ("flate2", &["http", "commands"]),
     ("hyper", &["http", "transport"]),
     ("hyper_util", &["http", "transport"]),
     ("hmac", &["flows", "notify"]),
+    ("flate2", &["http", "transport", "commands"]),
 ];
 
 fn sources(path: &Path) -> Vec<PathBuf> {

@@ -1,8 +1,11 @@
 //! Reaching a host to fetch its report: over HTTP, or over SSH. One call connects, gets one report, and leaves nothing
 //! behind; it can run anywhere.
 
+mod answer;
+mod bounded;
 mod http;
 mod ssh;
+mod words;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -12,6 +15,7 @@ use bytes::Bytes;
 use thiserror::Error;
 use uuid::Uuid;
 
+use self::bounded::Budget;
 use self::http::HttpTransport;
 pub use self::http::check_url;
 use self::ssh::SshTransport;
@@ -79,6 +83,7 @@ pub struct Visit {
     /// Steps that were passed, in order, with how long each took and what there is to say of it.
     pub passed: Vec<Passed>,
     since: Instant,
+    under_way: (Step, String),
 }
 
 /// A step that was passed.
@@ -99,7 +104,19 @@ impl Visit {
             may_reuse,
             passed: Vec::new(),
             since: Instant::now(),
+            under_way: (Step::Resolve, "beginning".to_owned()),
         }
+    }
+
+    /// Notes what is being done, in words that "took more than" can follow.
+    fn begin(&mut self, step: Step, doing: impl Into<String>) {
+        self.under_way = (step, doing.into());
+    }
+
+    /// What is being done took too long.
+    fn took_too_long(&self, patience: Duration) -> Failure {
+        let (step, doing) = &self.under_way;
+        Failure::new(*step, words::too_long(doing, patience))
     }
 
     /// Notes that a step was passed.
@@ -131,14 +148,15 @@ impl Transports {
     /// # Errors
     /// See [`TransportError`].
     pub fn new(settings: TransportSettings) -> Result<Self, TransportError> {
+        let budget = Budget::new();
         Ok(Self {
-            http: HttpTransport::new(&settings)?,
+            http: HttpTransport::new(&settings, budget)?,
             ssh: SshTransport::new(&settings),
         })
     }
 
     /// Fetches the report of a host, as text that is still to be checked. It ends within a deadline of its own, whatever
-    /// the host does.
+    /// the host does; dropped earlier, it closes what it opened.
     ///
     /// # Errors
     /// With the step where it ended, and why.
