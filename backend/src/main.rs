@@ -51,9 +51,7 @@ async fn run(arguments: CommandLine) -> Result<(String, u8), String> {
             .map_err(|error| text(&error)),
         Command::Openapi => Ok(infra_watch::http::document()),
         Command::Diff(arguments) => return diff::run(&arguments).map_err(|error| text(&error)),
-        Command::Collect(arguments) => collect::run(*arguments)
-            .await
-            .map_err(|error| text(&error)),
+        Command::Collect(arguments) => collect::run(*arguments).await.map_err(|error| text(&error)),
         Command::User(arguments) => user::run(arguments).await.map_err(|error| text(&error)),
         Command::Health(arguments) => health::run(&arguments.server)
             .await

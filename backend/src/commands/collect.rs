@@ -160,10 +160,13 @@ impl Collector {
                 path: path.clone(),
                 reason,
             };
-            let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
+            let found =
+                CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
             for certificate in found {
                 let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-                roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| wrong(error.to_string()))?;
             }
         }
         let client = Client::builder()
@@ -187,7 +190,11 @@ impl Collector {
                     allow_private: arguments.allow_private_egress,
                     ..EgressRules::default()
                 },
-                key: arguments.ssh_key_file.as_deref().map(SshKey::open).transpose()?,
+                key: arguments
+                    .ssh_key_file
+                    .as_deref()
+                    .map(SshKey::open)
+                    .transpose()?,
                 agent_binaries: arguments.agent_binaries.clone(),
                 patience: None,
             })?,
@@ -280,7 +287,10 @@ impl Collector {
         want: &Want,
     ) -> Result<Box<RawValue>, Failure> {
         let mut visit = Visit::new(true);
-        let bytes = self.transports.fetch(host_id, target, want, &mut visit).await?;
+        let bytes = self
+            .transports
+            .fetch(host_id, target, want, &mut visit)
+            .await?;
         // The backend checks it again; here it is checked for the words that its host gets to hear.
         transport::read(&bytes)?;
         let text = String::from_utf8(bytes.into()).ok();

@@ -173,9 +173,13 @@ impl Transports {
         }
     }
 
-    /// The public part of the key that logs in, as a line for `authorized_keys`; `None` when there is no key.
-    pub fn public_key(&self) -> Option<String> {
-        self.ssh.public_key()
+    /// The public part of the key that logs in, as a line for `authorized_keys`: of a host's own, which was checked when
+    /// it was given, or of ours. `None` when there is no key.
+    pub fn public_key(&self, own: Option<&str>) -> Option<String> {
+        match own {
+            Some(key) => check_private_key(key).ok(),
+            None => self.ssh.public_key(),
+        }
     }
 
     /// Ends connections to a host that are kept, since it is to be reached otherwise or not at all.

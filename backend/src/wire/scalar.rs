@@ -265,8 +265,8 @@ patterned!(
 );
 patterned!(
     /// A token as it stands in a header; an empty one for none.
-    BearerToken, "^[!-~]{0,1024}$", "must be at most 1,024 visible ASCII characters", |text| {
-        text.len() <= 1024 && text.bytes().all(|byte| byte.is_ascii_graphic())
+    BearerToken, "^[ -~]{0,1024}$", "must be at most 1,024 printable ASCII characters", |text| {
+        text.len() <= 1024 && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
     }
 );
 
