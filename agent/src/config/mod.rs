@@ -1,10 +1,12 @@
 //! Settings: flags, then the environment, then the file, then what is built in. Nothing else reads the environment.
 
+mod endpoint;
 mod units;
 mod watched;
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -115,6 +117,23 @@ pub struct Settings {
     /// How long the backlog is kept [default: 24h]
     #[arg(long, value_name = "DURATION")]
     pub spool_age: Option<Span>,
+    /// Address and port of the local endpoint, where the backend may read what this host measures [default: no
+    /// endpoint for run, 127.0.0.1:7421 for serve]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// File with the token that readers of the endpoint show: at least 16 characters. It is read again when it changes
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Names under which the endpoint may be asked, besides this host's name and addresses; `*` allows all
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
+    #[serde(default, deserialize_with = "list")]
+    pub allowed_hosts: Option<Vec<String>>,
+    /// Certificates (PEM) with which the endpoint speaks TLS; read again when they change
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key (PEM) of the endpoint's certificate
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
     /// How much to log on standard error [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<LogLevel>,
@@ -260,6 +279,11 @@ impl Settings {
             ca_file: self.ca_file.or(weaker.ca_file),
             spool_size: self.spool_size.or(weaker.spool_size),
             spool_age: self.spool_age.or(weaker.spool_age),
+            listen: self.listen.or(weaker.listen),
+            token_file: self.token_file.or(weaker.token_file),
+            allowed_hosts: self.allowed_hosts.or(weaker.allowed_hosts),
+            tls_cert: self.tls_cert.or(weaker.tls_cert),
+            tls_key: self.tls_key.or(weaker.tls_key),
             log_level: self.log_level.or(weaker.log_level),
             log_format: self.log_format.or(weaker.log_format),
         }
