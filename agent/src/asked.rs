@@ -22,6 +22,9 @@ pub enum AskedError {
     /// Something is said twice.
     #[error("each parameter may be given once")]
     Twice,
+    /// Something else is asked for.
+    #[error("the only parameters are since and known_snapshot")]
+    Unknown,
     /// A key that may do one thing is used for another.
     #[error("this key may only collect reports")]
     NotReport,
@@ -37,6 +40,19 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// What the query of an address asks for.
+    pub fn of_query(query: &str) -> Result<Self, AskedError> {
+        let mut asked = Self::default();
+        for pair in query.split('&').filter(|_| !query.is_empty()) {
+            match pair.split_once('=').unwrap_or((pair, "")) {
+                ("since", value) => once(&mut asked.since, since(value)?)?,
+                ("known_snapshot", value) => once(&mut asked.known_snapshot, hash(value)?)?,
+                _ => return Err(AskedError::Unknown),
+            }
+        }
+        Ok(asked)
+    }
+
     /// What the command asks for that somebody wanted to run over SSH with a key that may only collect reports. It is
     /// not run: two options are taken from behind the word `report`, and nothing else in it matters.
     pub fn of_command(command: &str) -> Result<Self, AskedError> {
@@ -118,6 +134,43 @@ mod tests {
     /// What is asked for in short: since, and whether a snapshot is known.
     fn short(asked: Result<Asked, AskedError>) -> Result<(Option<i64>, bool), AskedError> {
         asked.map(|asked| (asked.since, asked.known_snapshot.is_some()))
+    }
+
+    #[test]
+    fn queries() {
+        let check = |query: &str, expect: Result<(Option<i64>, bool), AskedError>| {
+            let query = query.replace("HASH", HASH);
+            assert_eq!(short(Asked::of_query(&query)), expect, "{query}");
+        };
+        check("", Ok((None, false)));
+        check("since=5", Ok((Some(5), false)));
+        check("since=5&known_snapshot=HASH", Ok((Some(5), true)));
+        check("known_snapshot=HASH", Ok((None, true)));
+        check("since=0", Ok((Some(0), false)));
+        for since in [
+            "",
+            "x",
+            "-5",
+            "+5",
+            "5.0",
+            "%35",
+            "5 ",
+            "99999999999999999999",
+        ] {
+            check(&format!("since={since}"), Err(AskedError::Since));
+        }
+        check("since", Err(AskedError::Since));
+        check("known_snapshot=HASH0", Err(AskedError::KnownSnapshot));
+        check("known_snapshot=", Err(AskedError::KnownSnapshot));
+        check(
+            &format!("known_snapshot={}", "g".repeat(64)),
+            Err(AskedError::KnownSnapshot),
+        );
+        check("since=5&since=5", Err(AskedError::Twice));
+        check("until=5", Err(AskedError::Unknown));
+        check("since=5&", Err(AskedError::Unknown));
+        check("&", Err(AskedError::Unknown));
+        check("Since=5", Err(AskedError::Unknown));
     }
 
     #[test]

@@ -10,10 +10,13 @@ use infra_watch_client::types::error::ConversionError;
 use uuid::Uuid;
 
 use crate::facts::{Host, Snapshot};
-use crate::measure::{Measurement, Sample};
+use crate::measure::{Measurement, Series};
 
 /// The agent's version, in each report.
 pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Most series in one report, of the contract.
+pub const MAX_SERIES: usize = 500;
 
 /// What stays the same from report to report.
 #[derive(Clone, Copy, Debug)]
@@ -41,12 +44,11 @@ impl Sender {
     /// The report of these points, sent at `now` (Unix seconds). An error says which text the contract refuses.
     pub fn report(
         &self,
-        points: &[Measurement],
+        columns: Columns,
         host: Option<&Host>,
         mention: Mention<'_>,
         now: i64,
     ) -> Result<types::Report, ConversionError> {
-        let (series, points) = columns(points)?;
         Ok(types::Report {
             report_id: Uuid::now_v7(),
             agent_version: AGENT_VERSION.try_into()?,
@@ -54,8 +56,8 @@ impl Sender {
             interval_seconds: NonZeroU64::from(self.interval_seconds),
             snapshot_interval_seconds: NonZeroU64::from(self.snapshot_interval_seconds),
             host: host.map(|host| self.host_facts(host)).transpose()?,
-            series,
-            points,
+            series: columns.series,
+            points: columns.points,
             snapshot_hash: match mention {
                 Mention::Nothing => None,
                 Mention::Hash(hash) => Some(hash.to_owned()),
@@ -123,52 +125,66 @@ fn snapshot_of(snapshot: &Snapshot) -> Result<types::Snapshot, ConversionError> 
     })
 }
 
-/// All series of the points, in the order in which they first appear, and each point's value for each of them.
-fn columns(
-    points: &[Measurement],
-) -> Result<(Vec<types::ReportSeries>, Vec<types::ReportPoint>), ConversionError> {
-    let mut series = Vec::new();
-    let mut places = BTreeMap::new();
-    for sample in points.iter().flat_map(|point| &point.samples) {
-        if let Entry::Vacant(vacant) = places.entry(key(sample)) {
-            vacant.insert(series.len());
-            series.push(series_of(sample)?);
-        }
+/// Points as a report has them: all series, in the order in which they first appear, and each point's value for each.
+#[derive(Debug, Default)]
+pub struct Columns {
+    /// What was measured.
+    pub series: Vec<types::ReportSeries>,
+    /// When, and one value for each series.
+    pub points: Vec<types::ReportPoint>,
+}
+
+impl Columns {
+    /// Of measurements.
+    pub fn of(points: &[Measurement]) -> Result<Self, ConversionError> {
+        Self::collect(points.iter().map(|point| {
+            let samples = point.samples.iter();
+            (
+                point.at,
+                samples.map(|sample| (sample.series(), sample.value)),
+            )
+        }))
     }
-    let points = points.iter().map(|point| {
-        let mut values = vec![None; series.len()];
-        for sample in &point.samples {
-            if let Some(place) = places.get(&key(sample)) {
-                values[*place] = sample.value.filter(|value| value.is_finite());
+
+    /// Of points, each with its time and with series and value of all that was measured.
+    pub fn collect<'a, P, S>(points: P) -> Result<Self, ConversionError>
+    where
+        P: Iterator<Item = (i64, S)> + Clone,
+        S: Iterator<Item = (Series<'a>, Option<f64>)>,
+    {
+        let mut series = Vec::new();
+        let mut places = BTreeMap::new();
+        for (name, _) in points.clone().flat_map(|(_, samples)| samples) {
+            if let Entry::Vacant(vacant) = places.entry(name) {
+                vacant.insert(series.len());
+                series.push(series_of(name)?);
             }
         }
-        types::ReportPoint {
-            at: point.at,
-            values,
-        }
-    });
-    let points = points.collect();
-    Ok((series, points))
+        let points = points.map(|(at, samples)| {
+            let mut values = vec![None; series.len()];
+            for (name, value) in samples {
+                if let Some(place) = places.get(&name) {
+                    values[*place] = value.filter(|value| value.is_finite());
+                }
+            }
+            types::ReportPoint { at, values }
+        });
+        let points = points.collect();
+        Ok(Self { series, points })
+    }
 }
 
-fn key(sample: &Sample) -> (&str, Option<&str>) {
-    (sample.metric.as_ref(), sample.instance.as_deref())
-}
-
-fn series_of(sample: &Sample) -> Result<types::ReportSeries, ConversionError> {
+fn series_of((metric, instance): Series<'_>) -> Result<types::ReportSeries, ConversionError> {
     Ok(types::ReportSeries {
-        metric: sample.metric.clone().into_owned(),
-        instance: sample
-            .instance
-            .as_deref()
-            .map(TryInto::try_into)
-            .transpose()?,
+        metric: metric.to_owned(),
+        instance: instance.map(TryInto::try_into).transpose()?,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Sample;
 
     fn sample(metric: &'static str, instance: Option<&str>, value: f64) -> Sample {
         Sample {
@@ -202,9 +218,14 @@ mod tests {
             interval_seconds: NonZeroU32::MIN,
             snapshot_interval_seconds: NonZeroU32::MIN,
         };
-        let report =
-            serde_json::to_value(sender.report(&points, None, Mention::Nothing, 7).unwrap())
-                .unwrap();
+        let report = |points| {
+            let columns = Columns::of(points).unwrap();
+            let report = sender.report(columns, None, Mention::Nothing, 7).unwrap();
+            serde_json::to_value(report).unwrap()
+        };
+        let empty = report(&[]);
+        assert_eq!(empty["series"], serde_json::json!([]));
+        let report = report(&points);
         assert_eq!(
             report["series"],
             serde_json::json!([
@@ -223,12 +244,5 @@ mod tests {
         );
         assert_eq!(report["sent_at"], "1970-01-01T00:00:07Z");
         assert!(report.get("host").is_none() && report.get("snapshot").is_none());
-        assert!(
-            sender
-                .report(&[], None, Mention::Nothing, 7)
-                .unwrap()
-                .series
-                .is_empty()
-        );
     }
 }

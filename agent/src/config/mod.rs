@@ -1,10 +1,13 @@
 //! Settings: flags, then the environment, then the file, then what is built in. Nothing else reads the environment.
 
+mod endpoint;
+mod environment;
 mod units;
 mod watched;
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,15 +18,13 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::spool::Limits;
+pub use environment::{environment, original_command};
+use environment::{from_environment, lookup};
 pub use units::{Size, Span};
 use units::{list, switch};
 
-/// What every variable of ours begins with.
-const PREFIX: &str = "INFRA_WATCH_AGENT_";
 /// The variable that names the file.
 const CONFIG_VARIABLE: &str = "INFRA_WATCH_AGENT_CONFIG";
-/// Where sshd says what somebody wanted to run whose key may only run one command.
-const ORIGINAL_COMMAND: &str = "SSH_ORIGINAL_COMMAND";
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
 const DEFAULT_SNAPSHOT_INTERVAL: Duration = Duration::from_secs(3600);
 const DEFAULT_SPOOL_SIZE: u64 = 64 << 20;
@@ -115,6 +116,23 @@ pub struct Settings {
     /// How long the backlog is kept [default: 24h]
     #[arg(long, value_name = "DURATION")]
     pub spool_age: Option<Span>,
+    /// Address and port of the local endpoint, where the backend may read what this host measures [default: no
+    /// endpoint for run, 127.0.0.1:7421 for serve]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// File with the token that readers of the endpoint show: at least 16 characters. It is read again when it changes
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Names under which the endpoint may be asked, besides this host's name and addresses; `*` allows all
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
+    #[serde(default, deserialize_with = "list")]
+    pub allowed_hosts: Option<Vec<String>>,
+    /// Certificates (PEM) with which the endpoint speaks TLS; read again when they change
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// Key (PEM) of the endpoint's certificate
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
     /// How much to log on standard error [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<LogLevel>,
@@ -151,32 +169,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Variables of the environment that concern us, by full name; what is empty counts as absent.
-pub fn environment() -> Vec<(String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| {
-            let name = name.into_string().ok()?;
-            // What sshd says must not vanish because it is no UTF-8.
-            let value = if name == ORIGINAL_COMMAND {
-                value.to_string_lossy().into_owned()
-            } else {
-                value.into_string().ok()?
-            };
-            Some((name, value))
-        })
-        .filter(|(name, value)| {
-            let is_ours = name.starts_with(PREFIX)
-                || ["XDG_STATE_HOME", "HOME", ORIGINAL_COMMAND].contains(&name.as_str());
-            is_ours && !value.is_empty()
-        })
-        .collect()
-}
-
-/// What was to be run over SSH in place of this command, if sshd forced this one.
-pub fn original_command(environment: &[(String, String)]) -> Option<&str> {
-    lookup(environment, ORIGINAL_COMMAND)
-}
-
 /// The settings of all three layers: `flags` before `environment` before the file that either names.
 pub fn layered(
     flags: Settings,
@@ -194,30 +186,6 @@ pub fn layered(
         settings = settings.over(file)?;
     }
     Ok(settings)
-}
-
-fn from_environment(environment: &[(String, String)]) -> Result<Settings, ConfigError> {
-    // The flags' names are the one list of what can be set.
-    let known = Settings::augment_args(clap::Command::new(""));
-    let mut settings = Settings::default();
-    for argument in known.get_arguments() {
-        let key = argument.get_id().as_str();
-        let variable = format!("{PREFIX}{}", key.to_ascii_uppercase());
-        if let Some(value) = lookup(environment, &variable) {
-            let object = serde_json::json!({ key: value });
-            let one: Settings = serde_json::from_value(object)
-                .map_err(|source| ConfigError::Variable { variable, source })?;
-            settings = one.merge(settings);
-        }
-    }
-    Ok(settings)
-}
-
-fn lookup<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    environment
-        .iter()
-        .find(|(known, _)| known == name)
-        .map(|(_, value)| value.as_str())
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -260,6 +228,11 @@ impl Settings {
             ca_file: self.ca_file.or(weaker.ca_file),
             spool_size: self.spool_size.or(weaker.spool_size),
             spool_age: self.spool_age.or(weaker.spool_age),
+            listen: self.listen.or(weaker.listen),
+            token_file: self.token_file.or(weaker.token_file),
+            allowed_hosts: self.allowed_hosts.or(weaker.allowed_hosts),
+            tls_cert: self.tls_cert.or(weaker.tls_cert),
+            tls_key: self.tls_key.or(weaker.tls_key),
             log_level: self.log_level.or(weaker.log_level),
             log_format: self.log_format.or(weaker.log_format),
         }

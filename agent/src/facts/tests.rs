@@ -5,7 +5,7 @@ use std::fs;
 use std::num::NonZeroU32;
 
 use super::*;
-use crate::report::{Mention, Sender};
+use crate::report::{Columns, Mention, Sender};
 
 const KEY: [u8; KEY_BYTES] = [7; KEY_BYTES];
 /// Planted wherever the agent reads; with signs that encodings treat each in its own way.
@@ -35,7 +35,7 @@ fn report(snapshot: &Snapshot) -> String {
         interval_seconds: NonZeroU32::MIN,
         snapshot_interval_seconds: NonZeroU32::MIN,
     };
-    let report = sender.report(&[], None, Mention::Whole(snapshot), 0);
+    let report = sender.report(Columns::default(), None, Mention::Whole(snapshot), 0);
     serde_json::to_string(&report.unwrap()).unwrap()
 }
 

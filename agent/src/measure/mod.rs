@@ -40,6 +40,16 @@ pub struct Sample {
     pub value: Option<f64>,
 }
 
+/// What names a series: a metric, and which of several.
+pub type Series<'a> = (&'a str, Option<&'a str>);
+
+impl Sample {
+    /// The series that it belongs to.
+    pub fn series(&self) -> Series<'_> {
+        (self.metric.as_ref(), self.instance.as_deref())
+    }
+}
+
 /// Everything that was measured in one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {

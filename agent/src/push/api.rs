@@ -1,22 +1,18 @@
 //! The calls to the backend, each ended in a bounded time and turned into values.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use infra_watch_client::{Client, Credentials, Error, ResponseValue, types};
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Response, Url, redirect};
 use thiserror::Error as ThisError;
 
 use super::decide::{Failure, parse_retry_after};
+use crate::gzip;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// Bodies below this size do not gain from compression.
-const COMPRESS_BYTES: usize = 1024;
 /// Most of an answer that is read; a real one is far shorter.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 /// Most of what the backend says that goes into a log.
@@ -98,15 +94,11 @@ pub struct Body {
 impl Body {
     /// Compresses `json` where that is allowed and gains something.
     pub fn new(json: Vec<u8>, may_compress: bool) -> Self {
-        if may_compress && json.len() >= COMPRESS_BYTES {
-            let mut encoder =
-                GzEncoder::new(Vec::with_capacity(json.len() / 2), Compression::fast());
-            if let Ok(bytes) = encoder.write_all(&json).and_then(|()| encoder.finish()) {
-                return Self {
-                    bytes,
-                    compressed: true,
-                };
-            }
+        if may_compress && let Some(bytes) = gzip::compress(&json) {
+            return Self {
+                bytes,
+                compressed: true,
+            };
         }
         Self {
             bytes: json,
@@ -327,9 +319,9 @@ mod tests {
             }
             assert_eq!(plain, json);
         };
-        check(COMPRESS_BYTES - 1, true, false);
-        check(COMPRESS_BYTES, true, true);
-        check(COMPRESS_BYTES, false, false);
+        check(gzip::MIN_BYTES - 1, true, false);
+        check(gzip::MIN_BYTES, true, true);
+        check(gzip::MIN_BYTES, false, false);
         check(100_000, true, true);
     }
 }

@@ -47,7 +47,7 @@ pub struct Delivery {
 
 impl Delivery {
     /// Takes a snapshot that was taken. One that was refused is tried again: the backend may have changed.
-    pub fn set(&mut self, snapshot: Snapshot) {
+    pub fn set(&mut self, snapshot: Arc<Snapshot>) {
         let standing = match &self.newest {
             None => Standing::Unknown,
             Some((before, standing)) if before.says_the_same(&snapshot) => match standing {
@@ -57,7 +57,7 @@ impl Delivery {
             Some((_, Standing::Unknown)) => Standing::Unknown,
             Some(_) => Standing::Wanted,
         };
-        self.newest = Some((Arc::new(snapshot), standing));
+        self.newest = Some((snapshot, standing));
     }
 
     /// The hash that goes with every report: it says that the snapshot the backend has still holds.
@@ -110,7 +110,7 @@ mod tests {
         let snapshot = |id: &str| {
             let mut snapshot = Snapshot::new(0, Vec::new());
             snapshot.hash = id.to_owned();
-            snapshot
+            Arc::new(snapshot)
         };
         match step.split_once(' ').unwrap() {
             ("take", id) => delivery.set(snapshot(id)),

@@ -1,45 +1,36 @@
-//! The push daemon: measures at each tick and keeps the backend supplied, whatever happens to either.
+//! Pushing: keeps the backend supplied with what is seen, whatever happens to either.
 
 mod api;
 mod dead_letters;
 mod decide;
 mod delivery;
 mod outbox;
-mod pace;
 mod session;
-mod taker;
 
 use std::future::{Future, pending};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use thiserror::Error;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 use uuid::Uuid;
 
 use crate::clock;
-use crate::facts::{Facts, Host};
-use crate::measure::{Measurement, Meter};
+use crate::daemon::Seen;
+use crate::facts::Host;
 use crate::report::Sender;
 use crate::spool::{Limits, Spool};
 use crate::state::StateDir;
-use crate::tick::Ticks;
 
 use api::{Answer, Api};
 use outbox::Outbox;
-use session::{Parts, Session};
-use taker::Taker;
+use session::Session;
 
 pub use api::ApiError;
 
-/// Facts are compared with what the backend has at most this often, in seconds.
-const FACTS_CHECK_SECONDS: i64 = 60;
-/// The first point is measured over this time, so that it has rates.
-pub const FIRST_MEASURE: Duration = Duration::from_secs(1);
-
-/// Why the agent cannot run.
+/// Why nothing can be pushed.
 #[derive(Debug, Error)]
 pub enum PushError {
     /// The way to the backend cannot be prepared.
@@ -63,10 +54,8 @@ pub enum PushError {
     },
 }
 
-/// What the daemon needs to know.
-pub struct Daemon {
-    /// Root directory of the system that is measured.
-    pub root: PathBuf,
+/// What pushing needs to know.
+pub struct Parts {
     /// Who this agent is.
     pub install_id: Uuid,
     /// What every report says.
@@ -81,140 +70,84 @@ pub struct Daemon {
     pub state: StateDir,
     /// How much the spool may hold.
     pub spool_limits: Limits,
-    /// What takes snapshots.
-    pub facts: Facts,
+    /// What this host is, at present.
+    pub host: Host,
 }
 
-impl Daemon {
-    /// Runs until `shutdown`. What was measured and not taken by then is in the spool.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), PushError> {
-        let api = Api::new(&self.server, self.ca_file.as_deref())?;
-        let path = self.state.path().join("spool");
-        let spool = Spool::open(&path, self.spool_limits)
+/// Keeps the backend supplied: makes one call after the other, and waits where that is better.
+pub struct Pusher {
+    session: Session,
+    api: Api,
+    in_flight: Option<Pin<Box<dyn Future<Output = Answer>>>>,
+}
+
+impl Pusher {
+    /// Opens the spool and prepares the way to the backend; nothing is sent yet.
+    pub fn new(parts: Parts) -> Result<Self, PushError> {
+        let api = Api::new(&parts.server, parts.ca_file.as_deref())?;
+        let path = parts.state.path().join("spool");
+        let spool = Spool::open(&path, parts.spool_limits)
             .map_err(|source| PushError::Spool { path, source })?;
-        let ticks = Ticks::new(self.sender.interval_seconds.get(), self.install_id);
-        let machine = Machine::new(&self.root);
-        let taker = Taker::new(
-            self.root,
-            self.facts,
-            self.sender.snapshot_interval_seconds.get(),
-            self.sender.interval_seconds.get(),
-            FIRST_MEASURE,
-        );
-        let session = Session::new(Parts {
-            install_id: self.install_id,
-            sender: self.sender,
-            server: self.server.clone(),
-            enrollment_key: self.enrollment_key,
-            state: self.state,
+        let server = parts.server.clone();
+        let session = Session::new(session::Parts {
+            install_id: parts.install_id,
+            sender: parts.sender,
+            server: parts.server,
+            enrollment_key: parts.enrollment_key,
+            state: parts.state,
             outbox: Outbox::new(spool),
-            host: machine.host(),
+            host: parts.host,
             random: random_number,
         });
         if !session.can_start() {
-            return Err(PushError::NoKey {
-                server: self.server,
-            });
+            return Err(PushError::NoKey { server });
         }
-        drive(session, api, machine, taker, ticks, shutdown).await;
-        Ok(())
+        Ok(Self {
+            session,
+            api,
+            in_flight: None,
+        })
     }
-}
 
-async fn drive(
-    mut session: Session,
-    api: Api,
-    mut machine: Machine,
-    mut taker: Taker,
-    ticks: Ticks,
-    shutdown: impl Future<Output = ()>,
-) {
-    let mut shutdown = std::pin::pin!(shutdown);
-    let mut in_flight: Option<Pin<Box<dyn Future<Output = Answer>>>> = None;
-    // Counters are read once, so that the first point, which does not wait for a tick, has rates.
-    machine.measure(0);
-    let mut last = None;
-    loop {
-        if in_flight.is_none()
-            && let Some(call) = session.next_call(clock::unix_seconds(), Instant::now())
-        {
-            in_flight = Some(Box::pin(api.clone().perform(call)));
-        }
-        let tick = if last.is_some() {
-            ticks.wait(clock::since_epoch())
-        } else {
-            FIRST_MEASURE
-        };
-        let answered = async {
-            match &mut in_flight {
-                Some(call) => call.await,
-                None => pending().await,
-            }
-        };
-        let waited = async {
-            match session.not_before() {
-                Some(instant) => sleep_until(instant.into()).await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            () = sleep(tick) => {
-                let now = clock::unix_seconds();
-                let due = last.map_or(Some(now), |last| ticks.due(last, now));
-                if let Some(at) = due {
-                    last = Some(at);
-                    session.add(machine.measure(at));
-                    if let Some(host) = machine.host_again(now) {
-                        session.set_host(host);
-                    }
+    /// Takes what was seen.
+    pub fn take(&mut self, seen: Seen) {
+        match seen {
+            Seen::Point { point, host } => {
+                self.session.add(point);
+                if let Some(host) = host {
+                    self.session.set_host(*host);
                 }
             }
-            answer = answered => {
-                in_flight = None;
-                session.settle(answer, clock::unix_seconds(), Instant::now());
-            }
-            () = waited => session.resume(),
-            snapshot = taker.next() => session.set_snapshot(snapshot),
-        }
-    }
-    session.close();
-}
-
-/// What is measured, and the facts about it.
-struct Machine {
-    root: PathBuf,
-    meter: Meter,
-    host_read_at: i64,
-}
-
-impl Machine {
-    fn new(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-            meter: Meter::new(root),
-            host_read_at: 0,
+            Seen::Snapshot(snapshot) => self.session.set_snapshot(snapshot),
         }
     }
 
-    fn measure(&mut self, at: i64) -> Measurement {
-        Measurement {
-            at,
-            samples: self.meter.measure(Instant::now()),
+    /// Goes one step on; never, while there is nothing to say. Nothing is lost when the wait is given up and begun
+    /// again.
+    pub async fn proceed(&mut self) {
+        if self.in_flight.is_none()
+            && let Some(call) = self
+                .session
+                .next_call(clock::unix_seconds(), Instant::now())
+        {
+            self.in_flight = Some(Box::pin(self.api.clone().perform(call)));
+        }
+        if let Some(call) = &mut self.in_flight {
+            let answer = call.await;
+            self.in_flight = None;
+            self.session
+                .settle(answer, clock::unix_seconds(), Instant::now());
+        } else if let Some(instant) = self.session.not_before() {
+            sleep_until(instant.into()).await;
+            self.session.resume();
+        } else {
+            pending::<()>().await;
         }
     }
 
-    fn host(&self) -> Host {
-        Host::read(&self.root)
-    }
-
-    fn host_again(&mut self, now: i64) -> Option<Host> {
-        if (now - self.host_read_at).abs() < FACTS_CHECK_SECONDS {
-            return None;
-        }
-        self.host_read_at = now;
-        Some(self.host())
+    /// Writes down what is on its way or only in memory.
+    pub fn close(mut self) {
+        self.session.close();
     }
 }
 

@@ -6,16 +6,14 @@
 
 use std::io;
 
-use crate::measure::Measurement;
+use crate::measure::{Measurement, Sample};
+use crate::report::MAX_SERIES;
 use crate::spool::{Backlog, Spool};
 
 /// Most points in one report.
 const MAX_BATCH_POINTS: usize = 240;
 /// About so much of the spool is read for one report: it bounds the memory that draining takes.
 const MAX_BATCH_BYTES: usize = 256 << 10;
-/// Most series in one report, of the contract.
-const MAX_SERIES: usize = 500;
-
 /// Points that go out together, taken by `next_batch` and given back with how it ended.
 #[derive(Debug)]
 pub struct Batch {
@@ -184,14 +182,13 @@ impl Outbox {
 
 fn count_series(points: &[Measurement]) -> usize {
     let series = points.iter().flat_map(|point| &point.samples);
-    let names = series.map(|sample| (sample.metric.as_ref(), sample.instance.as_deref()));
+    let names = series.map(Sample::series);
     names.collect::<std::collections::BTreeSet<_>>().len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Sample;
     use crate::spool::Limits;
 
     fn outbox(directory: &tempfile::TempDir) -> Outbox {

@@ -3,6 +3,7 @@
 
 mod settle;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -14,7 +15,7 @@ use super::delivery::{Delivery, Due};
 use super::outbox::{Batch, Outbox};
 use crate::facts::{Host, Snapshot};
 use crate::measure::Measurement;
-use crate::report::{self, Mention, Sender};
+use crate::report::{self, Columns, Mention, Sender};
 use crate::state::{StateDir, Token};
 
 /// Facts that did not change are sent again after this time, in seconds.
@@ -142,7 +143,7 @@ impl Session {
     }
 
     /// Takes a snapshot that was taken.
-    pub fn set_snapshot(&mut self, snapshot: Snapshot) {
+    pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         self.delivery.set(snapshot);
     }
 
@@ -218,12 +219,11 @@ impl Session {
         });
         let with_host = (!is_known).then(|| host.clone());
         let with_hash = self.delivery.hash().map(str::to_owned);
-        let report = self.parts.sender.report(
-            load.points(),
-            with_host.as_ref(),
-            mention(&load, with_hash.as_deref()),
-            now,
-        );
+        let report = Columns::of(load.points()).and_then(|columns| {
+            let mention = mention(&load, with_hash.as_deref());
+            let sender = &self.parts.sender;
+            sender.report(columns, with_host.as_ref(), mention, now)
+        });
         let json = report
             .map_err(|error| error.to_string())
             .and_then(|report| serde_json::to_vec(&report).map_err(|error| error.to_string()));

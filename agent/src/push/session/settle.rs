@@ -8,7 +8,7 @@ use super::{InFlight, Load, RENEW_AGAIN_SECONDS, Session, Submission};
 use crate::push::api::Answer;
 use crate::push::decide::{Action, Circumstances, Failure, PAUSE, decide};
 use crate::push::outbox::Batch;
-use crate::report::Mention;
+use crate::report::{Columns, Mention};
 use crate::state::Token;
 
 impl Session {
@@ -228,7 +228,9 @@ impl Session {
         };
         let (points, host) = (submission.load.points(), submission.with_host.as_ref());
         let sender = &self.parts.sender;
-        let written = match sender.report(points, host, submission.mention(), now) {
+        let report = Columns::of(points)
+            .and_then(|columns| sender.report(columns, host, submission.mention(), now));
+        let written = match report {
             Ok(report) => self.dead_letters.put(now, status, reason, &report),
             Err(error) => Err(std::io::Error::other(error.to_string())),
         };

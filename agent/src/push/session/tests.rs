@@ -135,7 +135,7 @@ impl Bench {
     fn snapshot(&mut self, value: &str) {
         let section = [("kernel".to_owned(), value.to_owned())].into();
         self.session
-            .set_snapshot(Snapshot::new(NOW, vec![("os", Ok(section))]));
+            .set_snapshot(Arc::new(Snapshot::new(NOW, vec![("os", Ok(section))])));
     }
 
     /// The report was taken, and this was said of its snapshot.

@@ -1,0 +1,153 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, Args, Parser, Subcommand};
+
+use crate::asked;
+use crate::config::{Settings, Size, Span};
+
+/// Measures one machine and reports to Infra-Watch.
+#[derive(Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "\
+Every option is also a variable of the environment (INFRA_WATCH_AGENT_SERVER for --server) and a key of
+the TOML file that --config or INFRA_WATCH_AGENT_CONFIG names (server = \"…\"), in this order of strength.
+Durations read 30s, 5m, 1h, 15d; sizes 512KiB, 64MiB, 1GiB."
+)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Measure at every interval and send to the backend, until SIGTERM or SIGINT
+    #[command(after_help = "\
+Beside measurements, snapshots of the configuration are sent: installed packages, the operating system,
+the names of environment variables (of this process, /etc/environment and /etc/default) with a keyed
+hash of each value, and what --files, --files-text and --services add. To see all of it:
+infra-watch-agent report --pretty
+With --listen and --token-file the endpoint of serve is there beside it.")]
+    Run(DaemonArgs),
+    /// Measure at every interval and send nothing: a backend comes and reads, until SIGTERM or SIGINT
+    #[command(
+        after_help = "\
+GET /report gives a report as `infra-watch-agent report` prints it, to whoever shows the token as
+`Authorization: Bearer …`. With ?since=UNIX it has all points after that moment that are kept (24 h,
+at most 4 MiB; what does not fit comes next time), else the newest; with &known_snapshot=HASH it leaves
+out a snapshot with that hash. Reading takes nothing away. GET /livez says that the agent lives.",
+        mut_arg("server", only_run::<String>),
+        mut_arg("enrollment_key", only_run::<String>),
+        mut_arg("enrollment_key_file", only_run::<PathBuf>),
+        mut_arg("ca_file", only_run::<PathBuf>),
+        mut_arg("spool_size", only_run::<Size>),
+        mut_arg("spool_age", only_run::<Span>)
+    )]
+    Serve(DaemonArgs),
+    /// Measure once, over one second, and print the report as JSON: exactly what leaves this host
+    #[command(after_help = "\
+As the forced command of a key (command=\"infra-watch-agent report …\" in authorized_keys) it takes --since
+and --known-snapshot from what was asked for over SSH, and nothing else; a key used for anything but
+a report is refused. Without a state directory that can be written the report has no install id and
+only the names of environment variables.")]
+    Report(ReportArgs),
+}
+
+/// Options of what runs on and on.
+#[derive(Args)]
+pub struct DaemonArgs {
+    /// File with settings, in TOML
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// All that can be set.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// Options of one report.
+#[derive(Args)]
+pub struct ReportArgs {
+    /// File with settings, in TOML
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Indent the JSON
+    #[arg(long)]
+    pub pretty: bool,
+    /// Directory with this host's identity, made if absent [default: as for run]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Time of the last point that the reader has: one that is not later is not printed
+    #[arg(long, value_name = "UNIX", value_parser = asked::since)]
+    pub since: Option<i64>,
+    /// Hash of the snapshot that the reader has: one with this hash is not printed in whole
+    #[arg(long, value_name = "HASH", value_parser = asked::hash)]
+    pub known_snapshot: Option<String>,
+    /// As for run: variables whose values are printed in plain
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
+    pub environment_allow: Option<Vec<String>>,
+    /// As for run: files that are watched
+    #[arg(long, value_name = "GLOB", num_args = 1.., value_delimiter = ',')]
+    pub files: Option<Vec<String>>,
+    /// As for run: files that are watched with their text
+    #[arg(long, value_name = "GLOB", num_args = 1.., value_delimiter = ',')]
+    pub files_text: Option<Vec<String>>,
+    /// As for run: systemd's services too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub services: Option<bool>,
+}
+
+impl Command {
+    /// What flags set, and the file that they name.
+    pub fn settings(&self) -> (Settings, Option<&Path>) {
+        match self {
+            Self::Run(args) | Self::Serve(args) => (args.settings.clone(), args.config.as_deref()),
+            Self::Report(args) => {
+                let settings = Settings {
+                    state_dir: args.state_dir.clone(),
+                    environment_allow: args.environment_allow.clone(),
+                    files: args.files.clone(),
+                    files_text: args.files_text.clone(),
+                    services: args.services,
+                    ..Settings::default()
+                };
+                (settings, args.config.as_deref())
+            }
+        }
+    }
+}
+
+/// An option that means nothing where nothing is sent: it is not shown, and refused.
+fn only_run<T: Clone + Send + Sync + 'static>(option: Arg) -> Arg {
+    let refuse = |_: &str| Err::<T, _>("nothing is sent by serve; run sends");
+    option.hide(true).value_parser(refuse)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_sends_nothing() {
+        let check = |arguments: &[&str], expect: bool| {
+            let all = ["infra-watch-agent"].iter().chain(arguments);
+            let is_taken = CommandLine::try_parse_from(all).is_ok();
+            assert_eq!(is_taken, expect, "{arguments:?}");
+        };
+        check(&["run", "--server", "https://a.example"], true);
+        check(&["serve", "--interval", "5s", "--token-file", "/t"], true);
+        check(&["serve", "--server", "https://a.example"], false);
+        check(&["serve", "--spool-size", "64MiB"], false);
+    }
+}

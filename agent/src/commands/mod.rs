@@ -1,0 +1,87 @@
+//! The subcommands.
+
+mod report;
+mod run;
+mod serve;
+
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+
+use crate::chain;
+use crate::config::{ConfigError, Settings};
+use crate::daemon::{FIRST_MEASURE, Observer, Taker, Ticks};
+use crate::facts::Facts;
+use crate::report::Sender;
+use crate::state::StateDir;
+
+pub use report::report;
+pub use run::run;
+pub use serve::serve;
+
+/// How a subcommand ends.
+pub type Outcome = Result<(), Box<dyn Error>>;
+
+/// The system that is measured.
+const ROOT: &str = "/";
+
+fn sender(settings: &Settings, install_id: Option<Uuid>) -> Result<Sender, ConfigError> {
+    Ok(Sender {
+        install_id,
+        interval_seconds: settings.interval_seconds()?,
+        snapshot_interval_seconds: settings.snapshot_interval_seconds()?,
+    })
+}
+
+/// What takes snapshots, with the key of this host. Without a key values cannot be hashed, and only names are told.
+fn facts(settings: &Settings, state: &StateDir) -> Result<Facts, Box<dyn Error>> {
+    let key = state.environment_key().inspect_err(|error| {
+        tracing::warn!(
+            error = chain(error),
+            "only the names of environment variables are sent"
+        );
+    });
+    Ok(Facts::new(
+        Path::new(ROOT),
+        state.path(),
+        settings.watched_environment(key.ok()),
+        settings.files()?,
+        settings.services(),
+    ))
+}
+
+/// What observes this machine.
+fn observer(
+    settings: &Settings,
+    state: &StateDir,
+    install_id: Uuid,
+) -> Result<Observer, Box<dyn Error>> {
+    let interval_seconds = settings.interval_seconds()?.get();
+    let taker = Taker::new(
+        PathBuf::from(ROOT),
+        facts(settings, state)?,
+        settings.snapshot_interval_seconds()?.get(),
+        interval_seconds,
+        FIRST_MEASURE,
+    );
+    let ticks = Ticks::new(interval_seconds, install_id);
+    Ok(Observer::new(PathBuf::from(ROOT), ticks, taker))
+}
+
+/// Comes when the agent is told to end.
+fn shutdown() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
