@@ -564,6 +564,7 @@ async fn pushed_and_pulled_is_stored_once() {
         .state
         .change(|change| {
             let mut host = (*change.state.hosts.get(pushing.host_id).unwrap()).clone();
+            host.facts.machine_id = agent.install_id.to_string();
             host.install_id = Some(agent.install_id);
             change.put(host);
             Ok::<_, infra_watch::store::kv::KvError>(())
