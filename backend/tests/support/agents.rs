@@ -1,10 +1,12 @@
 //! Made-up agents with endpoints: each has measured something at every multiple of its interval, and tells what is
 //! asked for, as often as it is asked.
+#![expect(dead_code, reason = "each test binary uses its part")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use infra_watch::clock::Clock;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -23,8 +25,8 @@ const MAX_POINTS: i64 = 1_000;
 pub struct Agent {
     pub address: SocketAddr,
     pub install_id: Uuid,
-    /// Seconds since 1970 at which it was asked, by its clock.
-    asked_at: Mutex<Vec<i64>>,
+    /// When it was asked, by its clock.
+    asked_at: Mutex<Vec<DateTime<Utc>>>,
     /// Nobody is answered while it is closed.
     is_open: watch::Sender<bool>,
     interval_seconds: i64,
@@ -37,7 +39,8 @@ impl Agent {
         format!("http://{}/report", self.address)
     }
 
-    pub fn asked_at(&self) -> Vec<i64> {
+    /// When it was asked.
+    pub fn asked_at(&self) -> Vec<DateTime<Utc>> {
         self.asked_at.lock().clone()
     }
 
@@ -68,8 +71,9 @@ impl Agent {
     }
 
     fn report(&self, since: Option<i64>) -> Value {
-        let now = self.clock.now().timestamp();
+        let now = self.clock.now();
         self.asked_at.lock().push(now);
+        let now = now.timestamp();
         let from = since.map_or(now - self.interval_seconds + 1, |since| since + 1);
         let from = from.max(now - MAX_POINTS * self.interval_seconds);
         let points = self.moments(from, now);
@@ -79,7 +83,7 @@ impl Agent {
         json!({
             "report_id": Uuid::new_v4(),
             "agent_version": "0.1.0",
-            "sent_at": chrono::DateTime::from_timestamp(now, 0),
+            "sent_at": DateTime::from_timestamp(now, 0),
             "interval_seconds": self.interval_seconds,
             "snapshot_interval_seconds": 3600,
             "host": {

@@ -121,7 +121,7 @@ impl Site {
 
     /// Starts a backend here and waits until it is ready.
     pub async fn start(&self, flags: &[&str]) -> Process {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_infra-watch"));
+        let mut command = Command::new(backend_binary());
         command
             .env_clear()
             .env("INFRA_WATCH_ADMIN_USERNAME", ADMIN)
@@ -271,6 +271,16 @@ impl Site {
         let values = series.values.iter().map(|value| value.unwrap());
         samples.timestamps.iter().copied().zip(values).collect()
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no settings of its own"
+)]
+/// The backend's binary; `INFRA_WATCH_BINARY` names another, such as one to be measured.
+pub fn backend_binary() -> PathBuf {
+    std::env::var_os("INFRA_WATCH_BINARY")
+        .map_or_else(|| env!("CARGO_BIN_EXE_infra-watch").into(), PathBuf::from)
 }
 
 /// The agent's binary, which cargo puts beside the backend's.
