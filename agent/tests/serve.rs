@@ -23,7 +23,7 @@ const TOKEN: &str = "a-token-of-more-than-16-characters";
 /// Connections that the endpoint keeps.
 const CONNECTIONS: usize = 32;
 /// Longest wait for anything, in seconds: it is reached only when a test fails.
-const PATIENCE_SECONDS: u64 = 60;
+const PATIENCE_SECONDS: u64 = 120;
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 

@@ -10,13 +10,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::chain;
 use crate::config::{ConfigError, Settings};
-use crate::daemon::{FIRST_MEASURE, Observer, Taker, Ticks};
+use crate::daemon::{Daemon, FIRST_MEASURE, Observer, Taker, Ticks};
 use crate::facts::Facts;
-use crate::report::Sender;
+use crate::report::{AGENT_VERSION, Sender};
+use crate::serve::Endpoint;
 use crate::state::StateDir;
 
 pub use report::report;
@@ -84,4 +86,28 @@ fn shutdown() -> io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Says what starts.
+fn announce(state: &StateDir, sender: &Sender, server: Option<&str>) {
+    tracing::info!(
+        server,
+        install_id = sender.install_id.map(tracing::field::display),
+        interval_seconds = sender.interval_seconds,
+        state_dir = %state.path().display(),
+        "infra-watch-agent {AGENT_VERSION} starts"
+    );
+}
+
+/// Runs the daemon until `shutdown`, and the endpoint for as long and until it has given its last answers.
+async fn run_with(daemon: Daemon, endpoint: Option<Endpoint>, shutdown: impl Future<Output = ()>) {
+    let (running, stopped) = watch::channel(());
+    let daemon = async {
+        daemon.run(shutdown).await;
+        drop(running);
+    };
+    match endpoint {
+        Some(endpoint) => drop(tokio::join!(daemon, endpoint.serve(stopped))),
+        None => daemon.await,
+    }
 }

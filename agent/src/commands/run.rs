@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::serve::{start, until_end};
-use super::{Outcome, observer, sender, shutdown};
+use super::{Outcome, announce, observer, run_with, sender, shutdown};
 use crate::config::{self, Settings};
 use crate::daemon::Daemon;
 use crate::push::{Parts, Pusher};
@@ -23,7 +22,7 @@ pub async fn run(settings: &Settings, state_dir: &Path) -> Outcome {
     let observer = observer(settings, &state, install_id)?;
     let _lock = state.lock()?;
     let shutdown = shutdown()?;
-    start(&state, &sender, Some(&server));
+    announce(&state, &sender, Some(&server));
     if config::is_exposed(&server) {
         tracing::warn!(
             server,
@@ -54,6 +53,6 @@ pub async fn run(settings: &Settings, state_dir: &Path) -> Outcome {
         pusher: Some(pusher),
         board,
     };
-    until_end(daemon, endpoint, shutdown).await;
+    run_with(daemon, endpoint, shutdown).await;
     Ok(())
 }

@@ -1,15 +1,11 @@
 //! `serve`: the daemon that sends nothing and is read.
 
-use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
-use super::{Outcome, observer, sender, shutdown};
+use super::{Outcome, announce, observer, run_with, sender, shutdown};
 use crate::config::Settings;
 use crate::daemon::Daemon;
-use crate::report::{AGENT_VERSION, Sender};
 use crate::serve::{Board, Endpoint};
 use crate::state::StateDir;
 
@@ -21,7 +17,7 @@ pub async fn serve(settings: &Settings, state_dir: &Path) -> Outcome {
     let sender = sender(settings, Some(install_id))?;
     let observer = observer(settings, &state, install_id)?;
     let shutdown = shutdown()?;
-    start(&state, &sender, None);
+    announce(&state, &sender, None);
     let board = Arc::new(Board::new(sender, observer.host()));
     let endpoint = Endpoint::open(&options, Arc::clone(&board)).await?;
     let daemon = Daemon {
@@ -29,34 +25,6 @@ pub async fn serve(settings: &Settings, state_dir: &Path) -> Outcome {
         pusher: None,
         board: Some(board),
     };
-    until_end(daemon, Some(endpoint), shutdown).await;
+    run_with(daemon, Some(endpoint), shutdown).await;
     Ok(())
-}
-
-/// Says what starts.
-pub fn start(state: &StateDir, sender: &Sender, server: Option<&str>) {
-    tracing::info!(
-        server,
-        install_id = sender.install_id.map(tracing::field::display),
-        interval_seconds = sender.interval_seconds,
-        state_dir = %state.path().display(),
-        "infra-watch-agent {AGENT_VERSION} starts"
-    );
-}
-
-/// Runs the daemon until `shutdown`, and the endpoint for as long and until it has given its last answers.
-pub async fn until_end(
-    daemon: Daemon,
-    endpoint: Option<Endpoint>,
-    shutdown: impl Future<Output = ()>,
-) {
-    let (running, stopped) = watch::channel(());
-    let daemon = async {
-        daemon.run(shutdown).await;
-        drop(running);
-    };
-    match endpoint {
-        Some(endpoint) => drop(tokio::join!(daemon, endpoint.serve(stopped))),
-        None => daemon.await,
-    }
 }
