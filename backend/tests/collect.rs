@@ -42,7 +42,7 @@ async fn collect_due(backend: &Backend) {
         .await
         .unwrap()
         .unwrap();
-    collect::until_idle(&backend.app).await;
+    collect::settle_running(&backend.app).await;
 }
 
 /// When an agent was asked, in seconds since 1970.
@@ -144,7 +144,7 @@ async fn a_host_is_added_and_collected_when_it_is_due() {
             .await
             .unwrap()
             .unwrap();
-        collect::until_idle(&backend.app).await;
+        collect::settle_running(&backend.app).await;
     }
     let asked = seconds(agent);
     assert_eq!(asked.len(), 11, "{asked:?}");
@@ -498,7 +498,7 @@ async fn one_that_is_stuck_delays_nobody() {
         assert_eq!(progress.last_attempt_at, None);
         agents.all[number].open();
     }
-    collect::until_idle(&backend.app).await;
+    collect::settle_running(&backend.app).await;
     for host_id in hosts {
         assert_eq!(backend.app.collections.progress(host_id).failure, None);
     }
@@ -740,7 +740,7 @@ async fn a_host_that_is_removed_is_asked_no_more() {
         204
     );
     agent.open();
-    collect::until_idle(&backend.app).await;
+    collect::settle_running(&backend.app).await;
     backend.clock.advance(60);
     collect_due(&backend).await;
     assert!(agent.asked_at().len() <= 1);

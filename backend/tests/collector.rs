@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/agents.rs"]
+#[expect(dead_code, reason = "nobody is kept waiting here")]
 mod agents;
 #[path = "support/configuration.rs"]
 mod configuration;
@@ -158,7 +159,7 @@ async fn a_lease_that_runs_out_frees_the_host() {
         .await
         .unwrap()
         .unwrap();
-    collect::until_idle(&backend.app).await;
+    collect::settle_running(&backend.app).await;
     assert!(lease(&backend, &second, 1).await.is_empty());
     assert_eq!(
         post(&backend, &format!("/hosts/{host_id}/collect"), json!({}))
@@ -382,7 +383,7 @@ async fn an_agent_pulled_by_both_is_stored_once() {
                 .await
                 .unwrap()
                 .unwrap();
-            collect::until_idle(&backend.app).await;
+            collect::settle_running(&backend.app).await;
         }
         backend.clock.advance(30);
     }

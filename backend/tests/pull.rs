@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/agents.rs"]
+#[expect(dead_code, reason = "nobody is kept waiting here")]
 mod agents;
 #[path = "support/count.rs"]
 mod count;

@@ -183,7 +183,7 @@ pub async fn run_now(app: &Arc<App>, caller: &Caller, name: &str) -> Result<Job,
     }
     if job == Job::Collect {
         // What was begun is waited for, and holds up nothing meanwhile.
-        collect::until_idle(app).await;
+        collect::settle_running(app).await;
     }
     Ok(job)
 }

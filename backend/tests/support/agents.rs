@@ -1,6 +1,5 @@
 //! Made-up agents with endpoints: each has measured something at every multiple of its interval, and tells what is
 //! asked for, as often as it is asked.
-#![expect(dead_code, reason = "each test binary uses its part")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;

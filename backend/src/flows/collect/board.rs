@@ -21,6 +21,8 @@ const HTTP_AT_A_TIME: usize = 50;
 const SSH_AT_A_TIME: usize = 16;
 /// Hosts that are asked at a time because a person wants it, beside the others.
 const BY_HAND_AT_A_TIME: usize = 8;
+/// Snapshots of hosts that are pulled that are kept at a time; the others wait. It is less than all that may be.
+const SNAPSHOTS_AT_A_TIME: usize = 8;
 /// A collector has so long for what it leased, in seconds.
 pub const LEASE_SECONDS: i64 = 60;
 
@@ -104,6 +106,8 @@ pub struct CollectionBoard {
     http: Lanes,
     ssh: Lanes,
     by_hand: Semaphore,
+    /// Snapshots that are kept at a time.
+    pub snapshots: Semaphore,
     /// Collections that run.
     pub tasks: TaskTracker,
 }
@@ -115,6 +119,7 @@ impl Default for CollectionBoard {
             http: Lanes::new(HTTP_AT_A_TIME),
             ssh: Lanes::new(SSH_AT_A_TIME),
             by_hand: Semaphore::new(BY_HAND_AT_A_TIME),
+            snapshots: Semaphore::new(SNAPSHOTS_AT_A_TIME),
             tasks: TaskTracker::new(),
         }
     }
@@ -195,6 +200,16 @@ impl CollectionBoard {
         }
     }
 
+    /// Collections that run from here.
+    pub fn running(&self) -> Vec<Joined> {
+        let places = self.places.lock();
+        let running = places.values().filter_map(|place| match &place.busy {
+            Busy::Running(joined) => Some(joined.clone()),
+            Busy::Free | Busy::Leased(_) => None,
+        });
+        running.collect()
+    }
+
     fn release(&self, host_id: Uuid) {
         if let Some(place) = self.places.lock().get_mut(&host_id) {
             place.busy = Busy::Free;
@@ -239,6 +254,7 @@ pub struct Ticket {
     app: Arc<App>,
     host_id: Uuid,
     outcome: watch::Sender<Option<Arc<Outcome>>>,
+    is_given_back: bool,
 }
 
 impl Ticket {
@@ -282,18 +298,26 @@ impl Ticket {
             app: Arc::clone(app),
             host_id,
             outcome,
+            is_given_back: false,
         };
         (ticket, joined)
     }
 
-    /// Gives the right back, with what came of it for those who wait.
-    pub fn finish(self, outcome: Arc<Outcome>) {
+    /// Gives the right back, with what came of it for those who wait: when they hear of it, the host is free.
+    pub fn finish(mut self, outcome: Arc<Outcome>) {
+        self.give_back();
         self.outcome.send_replace(Some(outcome));
+    }
+
+    fn give_back(&mut self) {
+        if !std::mem::replace(&mut self.is_given_back, true) {
+            self.app.collections.release(self.host_id);
+        }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.app.collections.release(self.host_id);
+        self.give_back();
     }
 }

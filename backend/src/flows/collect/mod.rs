@@ -73,14 +73,11 @@ fn due(
     app.collections.due(pulled.collect(), now)
 }
 
-/// Waits until no collection runs, or the backend stops.
-pub async fn until_idle(app: &App) {
-    let tasks = &app.collections.tasks;
-    // A tracker that is closed says when it is empty, and takes new tasks all the same.
-    tasks.close();
-    tokio::select! {
-        () = tasks.wait() => {}
-        () = app.stopping.cancelled() => {}
+/// Waits for the collections that run now.
+pub async fn settle_running(app: &App) {
+    for mut joined in app.collections.running() {
+        // One that broke off is over too.
+        drop(joined.wait_for(Option::is_some).await);
     }
 }
 
@@ -243,6 +240,11 @@ async fn keep(
         };
         report.snapshot_interval_seconds = report.snapshot_interval_seconds.max(interval);
     }
+    // A fleet that is pulled for the first time brings all its snapshots at once: they wait here, and are not refused.
+    let _turn = match report.snapshot {
+        Some(_) => app.collections.snapshots.acquire().await.ok(),
+        None => None,
+    };
     ingest::ingest(app, &host, report).await
 }
 
