@@ -46,6 +46,8 @@ test_tools() {
     if lacks python3 || ! python3 -c 'import ensurepip' 2>/dev/null; then packages+=(python3-venv); fi
     # A real database of rpm is built for the agent's tests.
     if lacks rpmbuild; then packages+=(rpm); fi
+    # Hosts that are collected over SSH; its directory is not in everybody's PATH.
+    if lacks sshd && [[ ! -x /usr/sbin/sshd ]]; then packages+=(openssh-server); fi
     if ((${#packages[@]} == 0)); then return; fi
     if [[ $(id -u) != 0 ]] || lacks apt-get; then
         printf 'missing for the tests: %s\n    install with: sudo apt-get install %s\n' "${packages[*]}" "${packages[*]}" >&2

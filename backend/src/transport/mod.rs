@@ -45,6 +45,9 @@ pub enum TransportError {
         /// Why not.
         reason: String,
     },
+    /// A key that was to be made.
+    #[error("making an SSH key: {0}")]
+    Generate(String),
 }
 
 /// What the ways to hosts need to know.
@@ -150,8 +153,8 @@ impl Transports {
     pub fn new(settings: TransportSettings) -> Result<Self, TransportError> {
         let budget = Budget::new();
         Ok(Self {
-            http: HttpTransport::new(&settings, budget)?,
-            ssh: SshTransport::new(&settings),
+            http: HttpTransport::new(&settings, budget.clone())?,
+            ssh: SshTransport::new(&settings, budget),
         })
     }
 

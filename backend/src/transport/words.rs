@@ -22,7 +22,6 @@ pub fn too_long(doing: &str, patience: Duration) -> String {
 }
 
 /// What the other side said, fit to be shown: one line of at most `longest` characters, nothing that moves a cursor.
-#[cfg(test)]
 pub fn quoted(said: &str, longest: usize) -> String {
     let said = said.trim();
     let mut quote: String = said
@@ -43,7 +42,6 @@ pub fn quoted(said: &str, longest: usize) -> String {
 }
 
 /// Whether a character is shown as itself and changes nothing around it.
-#[cfg(test)]
 fn is_plain(character: char) -> bool {
     let is_invisible = matches!(character,
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');

@@ -284,7 +284,7 @@ pub fn backend_binary() -> PathBuf {
 }
 
 /// The agent's binary, which cargo puts beside the backend's.
-fn agent_binary() -> PathBuf {
+pub fn agent_binary() -> PathBuf {
     let binary = Path::new(env!("CARGO_BIN_EXE_infra-watch")).with_file_name("infra-watch-agent");
     assert!(
         binary.exists(),

@@ -79,7 +79,10 @@ impl HttpTransport {
         let response = client.execute(request).await;
         let response = response.map_err(|error| self.failure(&error, target, &place))?;
         note(&response, target, is_encrypted, visit);
-        answer::report(response.into(), &place, self.budget.intake(), visit).await
+        let intake = self.budget.intake();
+        let report = answer::report(response.into(), &place, intake, visit).await?;
+        visit.pass(Step::Agent, format!("{} bytes", report.len()));
+        Ok(report)
     }
 
     /// What an error before the answer means.

@@ -1,0 +1,386 @@
+//! The way to a host: addresses, a connection, the host key, and a user that is logged in; through another machine
+//! where the target says so.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use reqwest::Url;
+use russh::client::Config;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use super::host_key::{Family, HostKey};
+use super::key::SshKey;
+use super::leash::Stream;
+use super::session::{Refused, Session, config, words as ssh_words};
+use crate::domain::collection::{Failure, OfferedHostKey, SshTarget, Step};
+use crate::outgoing::{EgressError, Resolver};
+use crate::transport::{Visit, words};
+
+/// How many addresses of a name are tried.
+const MAX_ADDRESSES: usize = 8;
+/// Of how many machines is remembered which kind of key they are known by.
+const MAX_FAMILIES: usize = 4096;
+
+/// A machine that is logged in to.
+pub struct Machine<'a> {
+    pub address: &'a str,
+    pub port: u16,
+    pub user: &'a str,
+    pub pin: Option<&'a str>,
+    pub key: SshKey,
+    pub is_jump: bool,
+}
+
+impl Machine<'_> {
+    fn place(&self) -> String {
+        if self.address.contains(':') {
+            format!("[{}]:{}", self.address, self.port)
+        } else {
+            format!("{}:{}", self.address, self.port)
+        }
+    }
+
+    /// What it is to the host that is visited.
+    fn role(&self) -> &'static str {
+        if self.is_jump { "jump host" } else { "host" }
+    }
+}
+
+/// How a machine is reached.
+enum Way<'a> {
+    /// At one of these addresses.
+    Direct(Vec<SocketAddr>),
+    /// From another one.
+    Through(&'a Session),
+}
+
+/// A connection to a host, and to the machine in between. Fields are dropped in this order.
+pub struct Connection {
+    pub host: Session,
+    _jump: Option<Session>,
+}
+
+/// Makes connections.
+pub struct Connector {
+    resolver: Resolver,
+    dial_patience: Duration,
+    any: Arc<Config>,
+    of_family: [Arc<Config>; 3],
+    families: Mutex<HashMap<(Uuid, bool), Family>>,
+}
+
+impl Connector {
+    pub fn new(resolver: Resolver, dial_patience: Duration) -> Self {
+        Self {
+            resolver,
+            dial_patience,
+            any: config(None),
+            of_family: Family::ALL.map(|family| config(Some(family))),
+            families: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Forgets what is known of a host.
+    pub fn forget(&self, host_id: Uuid) {
+        let mut families = self.families.lock();
+        families.remove(&(host_id, false));
+        families.remove(&(host_id, true));
+    }
+
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    /// With the step where it ended, and why.
+    pub async fn connect(
+        &self,
+        host_id: Uuid,
+        target: &SshTarget,
+        own_key: Option<&SshKey>,
+        visit: &mut Visit,
+    ) -> Result<Connection, Failure> {
+        let host = Machine {
+            address: &target.address,
+            port: target.port,
+            user: &target.user,
+            pin: target.host_key.as_deref(),
+            key: key(target.private_key.as_deref(), own_key, "host")?,
+            is_jump: false,
+        };
+        let Some(jump) = &target.jump else {
+            let way = self.resolve(&host, visit).await?;
+            let host = self.enter(host_id, &host, &way, visit).await?;
+            return Ok(Connection { host, _jump: None });
+        };
+        self.judge_behind(host.address)?;
+        let jump = Machine {
+            address: &jump.address,
+            port: jump.port,
+            user: &jump.user,
+            pin: jump.host_key.as_deref(),
+            key: key(jump.private_key.as_deref(), own_key, "jump host")?,
+            is_jump: true,
+        };
+        let way = self.resolve(&jump, visit).await?;
+        let jump = self.enter(host_id, &jump, &way, visit).await?;
+        let way = Way::Through(&jump);
+        let host = self.enter(host_id, &host, &way, visit).await?;
+        Ok(Connection {
+            host,
+            _jump: Some(jump),
+        })
+    }
+
+    async fn resolve(
+        &self,
+        machine: &Machine<'_>,
+        visit: &mut Visit,
+    ) -> Result<Way<'static>, Failure> {
+        let doing = format!("resolving {}", machine.address);
+        visit.begin(Step::Resolve, doing.clone());
+        let permitted = self.resolver.permitted(machine.address, machine.port);
+        let mut addresses = timeout(self.dial_patience, permitted)
+            .await
+            .map_err(|_| visit.took_too_long(self.dial_patience))?
+            .map_err(refused_address)?;
+        addresses.truncate(MAX_ADDRESSES);
+        let found: Vec<String> = addresses
+            .iter()
+            .map(|found| found.ip().to_string())
+            .collect();
+        visit.pass(Step::Resolve, found.join(" "));
+        Ok(Way::Direct(addresses))
+    }
+
+    /// The machine in between resolves names; what is written as an address is judged here all the same, since it could
+    /// mean that machine itself.
+    fn judge_behind(&self, address: &str) -> Result<(), Failure> {
+        let url = Url::parse(&format!("http://{address}/")).ok();
+        // As resolvers read it: 127.1 is an address too.
+        let canonical = url.as_ref().and_then(Url::host_str).unwrap_or(address);
+        let is_itself = canonical == "localhost" || canonical.ends_with(".localhost");
+        let canonical = if is_itself { "127.0.0.1" } else { canonical };
+        for literal in [address, canonical] {
+            self.resolver
+                .judge_literal(literal)
+                .map_err(refused_address)?;
+        }
+        Ok(())
+    }
+
+    /// Connects to a machine, sees that it is the known one, and logs in.
+    async fn enter(
+        &self,
+        host_id: Uuid,
+        machine: &Machine<'_>,
+        way: &Way<'_>,
+        visit: &mut Visit,
+    ) -> Result<Session, Failure> {
+        let mut session = self.meet(host_id, machine, way, visit).await?;
+        visit.pass(Step::HostKey, session.host_key.name());
+        let user = machine.user;
+        visit.begin(Step::Authenticate, format!("logging in as {user}"));
+        session.log_in(user, &machine.key).await?;
+        visit.pass(Step::Authenticate, format!("as {user}"));
+        Ok(session)
+    }
+
+    /// Connects until the machine shows the known key, since it may have others that are preferred.
+    async fn meet(
+        &self,
+        host_id: Uuid,
+        machine: &Machine<'_>,
+        way: &Way<'_>,
+        visit: &mut Visit,
+    ) -> Result<Session, Failure> {
+        let remembered = self
+            .families
+            .lock()
+            .get(&(host_id, machine.is_jump))
+            .copied();
+        let mut attempts: Vec<Option<Family>> = Vec::new();
+        if machine.pin.is_some() {
+            attempts.extend(remembered.map(Some));
+            attempts.push(None);
+            attempts.extend(Family::ALL.map(Some));
+        } else {
+            attempts.push(None);
+        }
+        let (mut preferred, mut seen) = (None, Vec::new());
+        for family in attempts {
+            if family.is_some() && seen.contains(&family) {
+                continue;
+            }
+            let stream = self.dial(machine, way, visit).await?;
+            let doing = format!("waiting for the host key of {}", machine.place());
+            visit.begin(Step::HostKey, doing);
+            match Session::begin(stream, self.config(family), machine.pin).await {
+                Ok(session) => {
+                    self.remember((host_id, machine.is_jump), family);
+                    return Ok(session);
+                }
+                Err(Refused::Key(key)) => {
+                    seen.push(key.family);
+                    if family.is_none() {
+                        preferred = Some(key);
+                    }
+                }
+                Err(Refused::NoSuchKey) => seen.push(family),
+                Err(Refused::Other(error)) => return Err(not_ssh(machine, &error)),
+            }
+        }
+        Err(match preferred {
+            Some(key) => unknown_key(machine, key),
+            None => Failure::new(
+                Step::HostKey,
+                format!(
+                    "{} has no host key of a kind that is still safe",
+                    machine.place()
+                ),
+            ),
+        })
+    }
+
+    fn config(&self, family: Option<Family>) -> Arc<Config> {
+        Arc::clone(match family {
+            Some(family) => &self.of_family[family as usize],
+            None => &self.any,
+        })
+    }
+
+    fn remember(&self, machine: (Uuid, bool), family: Option<Family>) {
+        let mut families = self.families.lock();
+        match family {
+            Some(_) if families.len() >= MAX_FAMILIES && !families.contains_key(&machine) => {}
+            Some(family) => drop(families.insert(machine, family)),
+            None => drop(families.remove(&machine)),
+        }
+    }
+
+    async fn dial(
+        &self,
+        machine: &Machine<'_>,
+        way: &Way<'_>,
+        visit: &mut Visit,
+    ) -> Result<Box<dyn Stream>, Failure> {
+        let place = machine.place();
+        match way {
+            Way::Direct(addresses) => {
+                visit.begin(Step::Connect, format!("connecting to {place}"));
+                let (stream, address) = self
+                    .first(addresses)
+                    .await
+                    .map_err(|reason| Failure::new(Step::Connect, reason))?;
+                pass_once(visit, machine, &address.to_string());
+                Ok(Box::new(stream))
+            }
+            Way::Through(jump) => {
+                let doing = format!("connecting to {place} from the jump host");
+                visit.begin(Step::Connect, doing);
+                let opened = jump.tunnel(machine.address, machine.port);
+                let channel = timeout(self.dial_patience, opened)
+                    .await
+                    .map_err(|_| visit.took_too_long(self.dial_patience))?
+                    .map_err(|why| {
+                        let reason =
+                            format!("the jump host does not let us through to {place}: {why}");
+                        Failure::new(Step::Connect, reason)
+                    })?;
+                pass_once(visit, machine, &format!("{place} from the jump host"));
+                Ok(Box::new(channel.into_stream()))
+            }
+        }
+    }
+
+    /// The first address that takes the connection; each has its share of the time.
+    async fn first(&self, addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), String> {
+        let ends_at = Instant::now() + self.dial_patience;
+        let mut reason = String::new();
+        for (tried, &address) in addresses.iter().enumerate() {
+            let left = ends_at.saturating_duration_since(Instant::now());
+            let share = left / u32::try_from(addresses.len() - tried).unwrap_or(1);
+            let connecting = TcpStream::connect(address);
+            match timeout(share, connecting).await {
+                Ok(Ok(stream)) => {
+                    // Only slower without it.
+                    drop(stream.set_nodelay(true));
+                    return Ok((stream, address));
+                }
+                Ok(Err(error)) => reason = words::unreachable(&address.to_string(), &error),
+                Err(_) => reason = words::too_long(&format!("connecting to {address}"), share),
+            }
+        }
+        Err(reason)
+    }
+}
+
+/// Notes a connection, and not again when the machine is asked for another key.
+fn pass_once(visit: &mut Visit, machine: &Machine<'_>, detail: &str) {
+    let connections = visit
+        .passed
+        .iter()
+        .filter(|passed| passed.step == Step::Connect);
+    let logins = visit
+        .passed
+        .iter()
+        .filter(|passed| passed.step == Step::Authenticate);
+    if connections.count() == logins.count() {
+        let role = if machine.is_jump { "jump host " } else { "" };
+        visit.pass(Step::Connect, format!("{role}{detail}"));
+    }
+}
+
+/// The key to log in with.
+fn key(of_target: Option<&str>, own: Option<&SshKey>, role: &str) -> Result<SshKey, Failure> {
+    let failed = |reason: String| Failure::new(Step::Authenticate, reason);
+    match (of_target, own) {
+        (Some(text), _) => {
+            SshKey::parse(text).map_err(|fault| failed(format!("the key for the {role} {fault}")))
+        }
+        (None, Some(own)) => Ok(own.clone()),
+        (None, None) => Err(failed(format!(
+            "there is no key to log in to the {role} with: --ssh-key-file must name one, or the host have its own"
+        ))),
+    }
+}
+
+fn refused_address(refusal: EgressError) -> Failure {
+    Failure::new(Step::Resolve, refusal.to_string())
+}
+
+fn not_ssh(machine: &Machine<'_>, error: &russh::Error) -> Failure {
+    let reason = format!(
+        "{} gave no host key: {}; is it an SSH server?",
+        machine.place(),
+        ssh_words(error)
+    );
+    Failure::new(Step::HostKey, reason)
+}
+
+fn unknown_key(machine: &Machine<'_>, key: HostKey) -> Failure {
+    let role = machine.role();
+    let (fingerprint, algorithm) = (&key.fingerprint, &key.algorithm);
+    let reason = match machine.pin {
+        Some(known) => format!(
+            "the {role} key is {fingerprint} ({algorithm}), and {known} is known; nobody logged in: if the {role} was \
+             set up anew, confirm the new key"
+        ),
+        None => format!(
+            "the {role} key {fingerprint} ({algorithm}) is not confirmed yet; nobody logged in"
+        ),
+    };
+    Failure {
+        step: Step::HostKey,
+        reason,
+        host_key: Some(OfferedHostKey {
+            is_jump: machine.is_jump,
+            algorithm: key.algorithm,
+            fingerprint: key.fingerprint,
+            known: machine.pin.map(str::to_owned),
+        }),
+    }
+}
