@@ -108,7 +108,7 @@ fn collecting(settings: TransportSettings, patience: Duration) -> (Transports, S
         ..settings
     })
     .unwrap();
-    let public_key = transports.public_key().unwrap();
+    let public_key = transports.public_key(None).unwrap();
     (transports, public_key)
 }
 
@@ -308,7 +308,7 @@ async fn a_refused_key_is_named() {
         ..TransportSettings::default()
     };
     let keyless = Transports::new(keyless).unwrap();
-    assert_eq!(keyless.public_key(), None);
+    assert_eq!(keyless.public_key(None), None);
     let outcome = fetch(&keyless, &lab.target(), &mut Visit::new(true)).await;
     is_failure(
         outcome,

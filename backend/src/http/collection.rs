@@ -1,6 +1,7 @@
 //! How hosts are pulled: shaped for people, collected now, host keys confirmed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem::web::Data;
 use poem_openapi::OpenApi;
@@ -138,32 +139,41 @@ fn jump_fields(settings: JumpSettings) -> JumpFields {
 }
 
 fn trace(outcome: &Outcome) -> CollectionTrace {
-    let milliseconds = |duration: std::time::Duration| {
+    let milliseconds = |duration: Duration| {
         let tenths = (duration.as_secs_f64() * 10_000.0).round();
         Nullable(Some(Number(tenths / 10.0)))
     };
     let failure = outcome.result.as_ref().err();
     let steps = Step::ALL.into_iter().map(|step| {
-        let passed = outcome.passed.iter().find(|passed| passed.step == step);
-        match (passed, failure) {
-            (_, Some(failure)) if failure.step == step => CollectionTraceStep {
+        // A host behind another is connected to twice.
+        let passed = outcome.passed.iter().filter(|passed| passed.step == step);
+        match failure {
+            Some(failure) if failure.step == step => CollectionTraceStep {
                 step: step.into(),
                 outcome: StepOutcome::Failed,
                 detail: failure.reason.clone(),
                 milliseconds: milliseconds(outcome.last_step_took),
             },
-            (_, Some(failure)) if failure.step < step => CollectionTraceStep {
+            Some(failure) if failure.step < step => CollectionTraceStep {
                 step: step.into(),
                 outcome: StepOutcome::Skipped,
                 detail: String::new(),
                 milliseconds: Nullable(None),
             },
-            (passed, _) => CollectionTraceStep {
-                step: step.into(),
-                outcome: StepOutcome::Passed,
-                detail: passed.map_or_else(String::new, |passed| passed.detail.clone()),
-                milliseconds: passed.map_or(Nullable(None), |passed| milliseconds(passed.duration)),
-            },
+            _ => {
+                let (details, durations): (Vec<&str>, Vec<Duration>) = passed
+                    .map(|passed| (passed.detail.as_str(), passed.duration))
+                    .unzip();
+                CollectionTraceStep {
+                    step: step.into(),
+                    outcome: StepOutcome::Passed,
+                    detail: details.join("; "),
+                    milliseconds: match durations.is_empty() {
+                        true => Nullable(None),
+                        false => milliseconds(durations.into_iter().sum()),
+                    },
+                }
+            }
         }
     });
     CollectionTrace {
