@@ -1,4 +1,5 @@
 //! A real SSH server on a free port of 127.0.0.1, with host keys, users' keys and a home of its own.
+#![expect(dead_code, reason = "each test binary uses its part")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::{self, File};

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use reqwest::Client;
 use reqwest::redirect::Policy;
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 
 use super::pin;
 use crate::domain::collection::{Failure, HttpTarget, Step};
@@ -53,7 +54,12 @@ impl Clients {
             Some(fingerprint) if may_reuse => self.pinned(fingerprint),
             Some(fingerprint) => self.client(pin::client_config(fingerprint), false),
             None if may_reuse => Ok(self.shared.clone()),
-            None => self.client(Ok(self.believing.clone()), false),
+            None => {
+                let mut anew = self.believing.clone();
+                // A session that is resumed shows no certificate.
+                anew.resumption = Resumption::disabled();
+                self.client(Ok(anew), false)
+            }
         };
         made.map_err(|error| Failure::new(Step::HostKey, error.to_string()))
     }

@@ -13,11 +13,12 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use super::host_key::{Family, HostKey};
+use super::host_key::Family;
 use super::key::SshKey;
 use super::leash::Stream;
-use super::session::{Refused, Session, config, words as ssh_words};
-use crate::domain::collection::{Failure, OfferedHostKey, SshTarget, Step};
+use super::machine::Machine;
+use super::session::{Refused, Session, config};
+use crate::domain::collection::{Failure, SshTarget, Step};
 use crate::outgoing::{EgressError, Resolver};
 use crate::transport::{Visit, words};
 
@@ -25,31 +26,6 @@ use crate::transport::{Visit, words};
 const MAX_ADDRESSES: usize = 8;
 /// Of how many machines is remembered which kind of key they are known by.
 const MAX_FAMILIES: usize = 4096;
-
-/// A machine that is logged in to.
-pub struct Machine<'a> {
-    pub address: &'a str,
-    pub port: u16,
-    pub user: &'a str,
-    pub pin: Option<&'a str>,
-    pub key: SshKey,
-    pub is_jump: bool,
-}
-
-impl Machine<'_> {
-    fn place(&self) -> String {
-        if self.address.contains(':') {
-            format!("[{}]:{}", self.address, self.port)
-        } else {
-            format!("{}:{}", self.address, self.port)
-        }
-    }
-
-    /// What it is to the host that is visited.
-    fn role(&self) -> &'static str {
-        if self.is_jump { "jump host" } else { "host" }
-    }
-}
 
 /// How a machine is reached.
 enum Way<'a> {
@@ -103,28 +79,14 @@ impl Connector {
         own_key: Option<&SshKey>,
         visit: &mut Visit,
     ) -> Result<Connection, Failure> {
-        let host = Machine {
-            address: &target.address,
-            port: target.port,
-            user: &target.user,
-            pin: target.host_key.as_deref(),
-            key: key(target.private_key.as_deref(), own_key, "host")?,
-            is_jump: false,
-        };
+        let host = Machine::host(target, own_key)?;
         let Some(jump) = &target.jump else {
             let way = self.resolve(&host, visit).await?;
             let host = self.enter(host_id, &host, &way, visit).await?;
             return Ok(Connection { host, _jump: None });
         };
         self.judge_behind(host.address)?;
-        let jump = Machine {
-            address: &jump.address,
-            port: jump.port,
-            user: &jump.user,
-            pin: jump.host_key.as_deref(),
-            key: key(jump.private_key.as_deref(), own_key, "jump host")?,
-            is_jump: true,
-        };
+        let jump = Machine::jump(jump, own_key)?;
         let way = self.resolve(&jump, visit).await?;
         let jump = self.enter(host_id, &jump, &way, visit).await?;
         let way = Way::Through(&jump);
@@ -230,18 +192,12 @@ impl Connector {
                     }
                 }
                 Err(Refused::NoSuchKey) => seen.push(family),
-                Err(Refused::Other(error)) => return Err(not_ssh(machine, &error)),
+                Err(Refused::Other(error)) => return Err(machine.is_no_ssh(&error)),
             }
         }
         Err(match preferred {
-            Some(key) => unknown_key(machine, key),
-            None => Failure::new(
-                Step::HostKey,
-                format!(
-                    "{} has no host key of a kind that is still safe",
-                    machine.place()
-                ),
-            ),
+            Some(key) => machine.shows_unknown(key),
+            None => machine.has_no_safe_key(),
         })
     }
 
@@ -334,53 +290,6 @@ fn pass_once(visit: &mut Visit, machine: &Machine<'_>, detail: &str) {
     }
 }
 
-/// The key to log in with.
-fn key(of_target: Option<&str>, own: Option<&SshKey>, role: &str) -> Result<SshKey, Failure> {
-    let failed = |reason: String| Failure::new(Step::Authenticate, reason);
-    match (of_target, own) {
-        (Some(text), _) => {
-            SshKey::parse(text).map_err(|fault| failed(format!("the key for the {role} {fault}")))
-        }
-        (None, Some(own)) => Ok(own.clone()),
-        (None, None) => Err(failed(format!(
-            "there is no key to log in to the {role} with: --ssh-key-file must name one, or the host have its own"
-        ))),
-    }
-}
-
 fn refused_address(refusal: EgressError) -> Failure {
     Failure::new(Step::Resolve, refusal.to_string())
-}
-
-fn not_ssh(machine: &Machine<'_>, error: &russh::Error) -> Failure {
-    let reason = format!(
-        "{} gave no host key: {}; is it an SSH server?",
-        machine.place(),
-        ssh_words(error)
-    );
-    Failure::new(Step::HostKey, reason)
-}
-
-fn unknown_key(machine: &Machine<'_>, key: HostKey) -> Failure {
-    let role = machine.role();
-    let (fingerprint, algorithm) = (&key.fingerprint, &key.algorithm);
-    let reason = match machine.pin {
-        Some(known) => format!(
-            "the {role} key is {fingerprint} ({algorithm}), and {known} is known; nobody logged in: if the {role} was \
-             set up anew, confirm the new key"
-        ),
-        None => format!(
-            "the {role} key {fingerprint} ({algorithm}) is not confirmed yet; nobody logged in"
-        ),
-    };
-    Failure {
-        step: Step::HostKey,
-        reason,
-        host_key: Some(OfferedHostKey {
-            is_jump: machine.is_jump,
-            algorithm: key.algorithm,
-            fingerprint: key.fingerprint,
-            known: machine.pin.map(str::to_owned),
-        }),
-    }
 }

@@ -6,6 +6,7 @@ mod connect;
 mod host_key;
 mod key;
 mod leash;
+mod machine;
 mod pool;
 mod session;
 mod tunnel;

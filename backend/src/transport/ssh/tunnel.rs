@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 
 use super::session::Session;
 use crate::domain::collection::{Failure, SshTarget, Step, Want};
+use crate::domain::egress::{Kind, kind};
 use crate::outgoing::cause;
 use crate::transport::bounded::Budget;
 use crate::transport::{Visit, answer};
@@ -37,6 +38,15 @@ pub async fn report(
         return Err(agent(format!("{endpoint} is no address with a port")));
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
+    // Where clouds hand out credentials there is no agent. Its own machine is the usual place, seen from the host.
+    if host
+        .parse()
+        .is_ok_and(|address| kind(address) == Kind::LinkLocal)
+    {
+        return Err(agent(format!(
+            "the address {host} is link-local or a metadata service, where no agent is asked"
+        )));
+    }
     let channel = session.tunnel(host, port).await.map_err(|why| {
         agent(format!(
             "the host does not let us through to {endpoint}: {why}"
