@@ -5,7 +5,6 @@
 #[path = "support/process.rs"]
 mod process;
 #[path = "support/sshd.rs"]
-#[expect(dead_code, reason = "each test binary uses its part")]
 mod sshd;
 
 use std::fs;
