@@ -8,11 +8,12 @@ mod process;
 mod sshd;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use infra_watch::transport::SshKey;
-use process::{Process, Site, agent_binary, free_address, until};
+use process::{Process, Site, agent_binary, backend_binary, free_address, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sshd::{Sshd, user};
@@ -470,4 +471,96 @@ async fn what_is_wrong_with_some_delays_nobody_else() {
             && alerts.contains(&json!("a key of another algorithm"))
     );
     assert!(!backend.has_ended());
+}
+
+#[tokio::test]
+async fn a_collector_collects_with_a_key_of_its_own() {
+    let site = Site::new();
+    let _backend = site
+        .start(&["--allow-private-egress", "--log", "warn"])
+        .await;
+    let api = Api::new(&site).await;
+    let sshd = Sshd::start(&["ed25519"]).await;
+    let state = sshd.path("state");
+    fs::create_dir(&state).unwrap();
+    fs::write(state.join("id"), Uuid::new_v4().to_string()).unwrap();
+    let host_id = api
+        .add(
+            "web-1",
+            3600,
+            json!({
+                "kind": "ssh", "address": "127.0.0.1", "port": sshd.port, "user": user(),
+                "host_key": sshd.fingerprint("ed25519"), "collected_by": "collector",
+                "agent_path": sshd.script("agent", &quick_agent()), "state_dir": state,
+            }),
+        )
+        .await;
+    let body = json!({ "name": "site b", "selector": {} });
+    let (_, token) = api
+        .call(Method::POST, "/collector-tokens", Some(body))
+        .await;
+    let private = |name: &str, text: &str| {
+        let path = site.directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let key = SshKey::generate().unwrap();
+    let key_file = private("key", &key);
+    let public_key = infra_watch::transport::check_private_key(&key).unwrap();
+    let collect = async |token: &str| {
+        let mut command = Command::new(backend_binary());
+        command
+            .env_clear()
+            .args([
+                "collect",
+                "--once",
+                "--allow-private-egress",
+                "--server",
+                &site.url(""),
+            ])
+            .arg("--token-file")
+            .arg(private("token", token))
+            .arg("--ssh-key-file")
+            .arg(&key_file);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = output.await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    // A host that refuses the key is told to the backend, and is no failure of the collector.
+    let (code, said, log) = collect(token["token"].as_str().unwrap()).await;
+    assert_eq!(
+        (code, said.as_str()),
+        (Some(0), "hosts collected: 0, not collected: 1\n"),
+        "{log}"
+    );
+    let state = api.collection(&host_id).await;
+    assert_eq!(
+        (&state["last_error_step"], &state["last_collector"]),
+        (&json!("authenticate"), &json!("site b"))
+    );
+    // With the collector's key in place, and nothing else.
+    sshd.authorize(&format!("restrict {public_key}"));
+    api.patch(&host_id, json!({ "kind": "ssh" })).await;
+    let (code, said, log) = collect(token["token"].as_str().unwrap()).await;
+    assert_eq!(
+        (code, said.as_str()),
+        (Some(0), "hosts collected: 1, not collected: 0\n"),
+        "{log}"
+    );
+    assert_eq!(api.get(&format!("/hosts/{host_id}")).await["status"], "up");
+    // Nothing is due: nothing is done.
+    let (code, said, _) = collect(token["token"].as_str().unwrap()).await;
+    assert_eq!(
+        (code, said.as_str()),
+        (Some(0), "hosts collected: 0, not collected: 0\n")
+    );
+    let (code, _, log) = collect(&site.token(process::ADMIN).await).await;
+    assert_eq!(code, Some(1));
+    assert!(log.contains("refuses the token"), "{log}");
 }

@@ -93,7 +93,7 @@ pub async fn run(arguments: CollectArguments) -> Result<String, CollectError> {
     let Some(period) = arguments.every else {
         let done = collector.sweep(&mut JoinSet::new()).await?;
         return Ok(format!(
-            "collected {} hosts, {} could not be collected\n",
+            "hosts collected: {}, not collected: {}\n",
             done.collected, done.failed
         ));
     };
