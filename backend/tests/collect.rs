@@ -5,15 +5,21 @@
 mod agents;
 #[path = "support/configuration.rs"]
 mod configuration;
+#[path = "support/process.rs"]
+mod process;
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agents::{Agent, Agents, TOKEN};
 use configuration::{call, get, post, try_get};
 use infra_watch::clock::Clock;
+use infra_watch::domain::collection::Target;
 use infra_watch::flows::collect;
 use infra_watch::flows::job::{Job, run_scheduled};
+use infra_watch::store::kv::KvError;
+use process::until;
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::{Backend, START, report};
@@ -337,23 +343,25 @@ async fn a_host_is_collected_by_hand() {
     // Who comes while it runs joins it.
     agent.close();
     let path = format!("/hosts/{host_id}/collect");
-    let (first, second, _) = tokio::join!(
-        post(&backend, &path, json!({})),
+    let asked = async |times: usize| {
+        until("it was asked for", 30, || async {
+            let audit = get(&backend, "/audit").await;
+            let items = audit["items"].as_array().unwrap();
+            let asked = items.iter().filter(|item| item["action"] == "host.collect");
+            (asked.count() == times).then_some(())
+        })
+        .await;
+        // What is noted is begun in the same breath: a further call comes after it.
+        get(&backend, "/hosts").await;
+    };
+    let (first, second, ()) = tokio::join!(
         post(&backend, &path, json!({})),
         async {
-            // Both are noted before either is answered.
-            loop {
-                let audit = get(&backend, "/audit").await;
-                let items = audit["items"].as_array().unwrap();
-                if items
-                    .iter()
-                    .filter(|item| item["action"] == "host.collect")
-                    .count()
-                    == 3
-                {
-                    break;
-                }
-            }
+            asked(2).await;
+            post(&backend, &path, json!({})).await
+        },
+        async {
+            asked(3).await;
             agent.open();
         }
     );
@@ -458,50 +466,86 @@ async fn what_fails_says_why_and_waits_longer_each_time() {
 }
 
 #[tokio::test]
-async fn one_that_is_stuck_delays_nobody() {
-    let backend = Backend::start().await;
+async fn those_that_are_stuck_delay_nobody_else() {
+    let backend = Backend::start_impatient(Duration::from_secs(5)).await;
     let agents = agents(&backend, 100).await;
-    let mut hosts = Vec::new();
+    let (mut stuck, mut good) = (Vec::new(), Vec::new());
     for (number, agent) in agents.all.iter().enumerate() {
-        hosts.push(add(&backend, &format!("web-{number}"), agent).await);
-        if number % 5 != 0 {
-            // More than half of the places.
-            continue;
+        let host_id = add(&backend, &format!("web-{number}"), agent).await;
+        if number < 60 {
+            // More than there are places.
+            agent.close();
+            stuck.push(host_id);
+        } else {
+            good.push(host_id);
         }
-        agent.close();
     }
+    let progress = |host_id: &Uuid| backend.app.collections.progress(*host_id);
     run_scheduled(&backend.app, Job::Collect)
         .await
         .unwrap()
         .unwrap();
-    let good: Vec<_> = (0..)
-        .zip(&hosts)
-        .filter(|(number, _)| number % 5 != 0)
-        .collect();
-    // All the good ones are collected while none of the others has come to its end.
-    loop {
-        let collected = good.iter().filter(|(_, host_id)| {
-            backend
-                .app
-                .collections
-                .progress(**host_id)
-                .last_success_at
-                .is_some()
-        });
-        if collected.count() == good.len() {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
-    for number in (0..100).step_by(5) {
-        let progress = backend.app.collections.progress(hosts[number]);
-        assert_eq!(progress.last_attempt_at, None);
-        agents.all[number].open();
-    }
     collect::settle_running(&backend.app).await;
-    for host_id in hosts {
-        assert_eq!(backend.app.collections.progress(host_id).failure, None);
-    }
+    assert!(stuck.iter().all(|host_id| progress(host_id).failures == 1));
+    assert!(
+        good.iter()
+            .all(|host_id| progress(host_id).failure.is_none())
+    );
+    // Now they are known: they have half of the places, and the others go on beside them.
+    backend.clock.advance(60);
+    let before = backend.now();
+    run_scheduled(&backend.app, Job::Collect)
+        .await
+        .unwrap()
+        .unwrap();
+    until("all good ones are collected", 60, || async {
+        let collected = |host_id: &Uuid| progress(host_id).last_success_at == Some(before);
+        good.iter().all(collected).then_some(())
+    })
+    .await;
+    let waiting = stuck
+        .iter()
+        .filter(|host_id| progress(host_id).failures == 1);
+    assert!(waiting.count() > 25, "the good ones came first");
+    agents.all.iter().for_each(|agent| agent.open());
+    collect::settle_running(&backend.app).await;
+}
+
+#[tokio::test]
+async fn what_an_old_way_brings_says_nothing_of_the_new_one() {
+    let backend = Backend::start().await;
+    let agents = agents(&backend, 2).await;
+    let (old, new) = (&agents.all[0], &agents.all[1]);
+    let host_id = add(&backend, "web-1", old).await;
+    old.close();
+    let path = format!("/hosts/{host_id}/collect");
+    let (answer, ()) = tokio::join!(post(&backend, &path, json!({})), async {
+        until("it is asked", 30, || async {
+            let (running, _) = backend.app.collections.running();
+            (running.len() == 1).then_some(())
+        })
+        .await;
+        // The host moves while its old place is asked.
+        let moved = json!({ "collection": { "kind": "http", "url": new.url(), "token": TOKEN } });
+        assert_eq!(patch(&backend, host_id, moved).await.0, 200);
+        old.open();
+    });
+    assert_eq!(answer.0, 502);
+    assert_eq!(
+        answer.1["detail"],
+        "the host's collection was changed meanwhile"
+    );
+    assert!(stored(&backend, host_id).await.is_empty());
+    let state = collection(&backend, host_id).await;
+    assert_eq!(
+        (&state["failures"], state.get("last_error")),
+        (&json!(0), None)
+    );
+    // The new place is due, and its agent is the host's.
+    collect_due(&backend).await;
+    assert_eq!(host(&backend, host_id).await["status"], "up");
+    let kept = backend.app.store.state.hosts.get(host_id).unwrap();
+    assert_eq!(kept.install_id, Some(new.install_id));
 }
 
 #[tokio::test]
@@ -520,44 +564,34 @@ async fn a_report_counts_for_the_host_it_is_of() {
         "the agent there is that of the host web-1: collect that host instead"
     );
     assert!(stored(&backend, double).await.is_empty());
-    // The host shows up with another agent.
-    let moved = json!({ "collection": { "kind": "http", "url": second.url(), "token": TOKEN } });
-    backend
-        .app
-        .store
-        .state
-        .change(|change| {
-            let mut host = (*change.state.hosts.get(host_id).unwrap()).clone();
-            let collection = host.collection.as_mut().unwrap();
-            if let infra_watch::domain::collection::Target::Http(http) = &mut collection.target {
-                http.url = second.url();
-            }
-            change.put(host);
-            Ok::<_, infra_watch::store::kv::KvError>(())
-        })
-        .await
-        .unwrap();
+    // Another machine answers at the host's address, and the host was heard a moment ago.
+    let url = second.url();
+    let change = backend.app.store.state.change(|change| {
+        let mut host = (*change.state.hosts.get(host_id).unwrap()).clone();
+        if let Target::Http(http) = &mut host.collection.as_mut().unwrap().target {
+            http.url = url;
+        }
+        change.put(host);
+        Ok::<_, KvError>(())
+    });
+    change.await.unwrap();
     let (status, problem) = collect_now(&backend, host_id).await;
     assert_eq!(status, 502);
+    let said = problem["detail"].as_str().unwrap();
     assert!(
-        problem["detail"]
-            .as_str()
-            .unwrap()
-            .starts_with("another agent answers"),
+        said.starts_with("another machine reports with this identity"),
         "{problem}"
     );
-    // An admin who saves the collection means it.
-    assert_eq!(patch(&backend, host_id, moved).await.0, 200);
-    let (status, outcome) = collect_now(&backend, host_id).await;
-    // Its machine is another one, and the host was heard a moment ago.
-    assert_eq!(status, 502, "{outcome}");
+    let kept = backend.app.store.state.hosts.get(host_id).unwrap();
+    assert_eq!(kept.install_id, Some(first.install_id));
+    // An admin says which of them it is.
     let aside = host(&backend, host_id).await["set_aside"][0].clone();
-    let accept = format!(
-        "/hosts/{host_id}/set-aside/{}/accept",
-        aside["set_aside_id"].as_str().unwrap()
-    );
+    let aside = aside["set_aside_id"].as_str().unwrap();
+    let accept = format!("/hosts/{host_id}/set-aside/{aside}/accept");
     assert_eq!(post(&backend, &accept, json!({})).await.0, 204);
     assert_eq!(collect_now(&backend, host_id).await.0, 200);
+    let kept = backend.app.store.state.hosts.get(host_id).unwrap();
+    assert_eq!(kept.install_id, Some(second.install_id));
 }
 
 #[tokio::test]
@@ -576,7 +610,7 @@ async fn pushed_and_pulled_is_stored_once() {
             host.facts.machine_id = agent.install_id.to_string();
             host.install_id = Some(agent.install_id);
             change.put(host);
-            Ok::<_, infra_watch::store::kv::KvError>(())
+            Ok::<_, KvError>(())
         })
         .await
         .unwrap();
@@ -741,9 +775,10 @@ async fn a_host_that_is_removed_is_asked_no_more() {
     );
     agent.open();
     collect::settle_running(&backend.app).await;
+    let asked = agent.asked_at();
     backend.clock.advance(60);
     collect_due(&backend).await;
-    assert!(agent.asked_at().len() <= 1);
+    assert_eq!(agent.asked_at(), asked);
     assert_eq!(try_get(&backend, &format!("/hosts/{host_id}")).await.0, 404);
     assert!(
         get(&backend, "/hosts").await["items"]

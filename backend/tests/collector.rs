@@ -111,11 +111,9 @@ async fn a_host_is_lent_and_what_is_brought_is_kept() {
         (202, &json!(1)),
         "{outcome}"
     );
-    // Once for each lease.
-    assert_eq!(
-        hand_in(&backend, &token, lent, a_report(START)).await.0,
-        409
-    );
+    // Whoever did not hear of it hears the same again, and nothing is taken twice.
+    let again = hand_in(&backend, &token, lent, a_report(START + 5)).await;
+    assert_eq!(again, (202, outcome));
     let host = get(&backend, &format!("/hosts/{host_id}")).await;
     assert_eq!(
         (&host["status"], &host["cpu_usage_percent"]),
@@ -353,6 +351,68 @@ async fn what_a_collector_could_not_do_counts_and_a_changed_host_key_alerts() {
     assert!(firing().await.is_empty());
     let over = get(&backend, "/alerts?state=resolved").await["items"][0].clone();
     assert_eq!(over["summary"], "web-1 shows the host key that is known");
+}
+
+#[tokio::test]
+async fn a_collector_does_not_say_which_host_key_is_known() {
+    let backend = Backend::start().await;
+    let token = token(&backend, json!({})).await;
+    let (old, new) = (
+        format!("SHA256:{}", "a".repeat(43)),
+        format!("SHA256:{}", "b".repeat(43)),
+    );
+    let mut collection = ssh();
+    collection["host_key"] = json!(old);
+    let host_id = add(&backend, json!({}), collection).await;
+    // It says that none is known, so that its own be confirmed.
+    let lent = lease(&backend, &token, 1).await;
+    let brought = json!({ "error": { "step": "host_key", "reason": "a\u{1b}[2Jnew\nkey", "host_key": {
+        "is_jump": false, "algorithm": "ssh-ed25519", "fingerprint": new } } });
+    assert_eq!(hand_in(&backend, &token, &lent[0], brought).await.0, 202);
+    let state = get(&backend, &format!("/hosts/{host_id}")).await["collection"].clone();
+    assert_eq!(state.get("offered_host_key"), None, "{state}");
+    assert_eq!(state["changed_host_key"], json!(new));
+    assert_eq!(state["last_error"], "a·[2Jnew·key");
+    let confirm = json!({ "fingerprint": new });
+    assert_eq!(
+        post(&backend, &format!("/hosts/{host_id}/host-key"), confirm)
+            .await
+            .0,
+        409
+    );
+}
+
+#[tokio::test]
+async fn a_collector_that_fails_where_it_need_not_be_puts_nobody_off() {
+    let backend = Backend::start().await;
+    let clock = Arc::clone(&backend.clock) as Arc<dyn Clock>;
+    let agents = Agents::start(1, 10, START - 600, clock).await;
+    let token = token(&backend, json!({})).await;
+    let collection = json!({ "kind": "http", "url": agents.all[0].url(), "token": TOKEN });
+    let host_id = add(&backend, json!({}), collection).await;
+    let lent = lease(&backend, &token, 1).await;
+    let brought = json!({ "error": { "step": "authenticate", "reason": "no key here" } });
+    assert_eq!(hand_in(&backend, &token, &lent[0], brought).await.0, 202);
+    backend.clock.advance(30);
+    assert!(
+        lease(&backend, &token, 1).await.is_empty(),
+        "it has had its turn"
+    );
+    run_scheduled(&backend.app, Job::Collect)
+        .await
+        .unwrap()
+        .unwrap();
+    collect::settle_running(&backend.app).await;
+    let host = get(&backend, &format!("/hosts/{host_id}")).await;
+    assert_eq!(
+        (&host["status"], &host["collection"]["failures"]),
+        (&json!("up"), &json!(0))
+    );
+    // A host with a key of its own is not lent unless it must be.
+    let mut own = json!({ "kind": "ssh", "address": "192.0.2.7", "user": "watch" });
+    own["private_key"] = json!(infra_watch::transport::SshKey::generate().unwrap());
+    add(&backend, json!({}), own).await;
+    assert!(lease(&backend, &token, 9).await.is_empty());
 }
 
 #[tokio::test]

@@ -81,15 +81,27 @@ async fn until_asked(agents: &Agents, times: usize, seconds: u64) {
     .await;
 }
 
-/// That a host was asked at most once between two of its moments.
-fn is_once_an_interval(host_id: Uuid, interval_seconds: i64, asked: &[DateTime<Utc>]) {
+/// That a host was asked once between two of its moments; with a pause where a collector died that had leased it.
+fn is_once_an_interval(
+    host_id: Uuid,
+    interval_seconds: i64,
+    asked: &[DateTime<Utc>],
+    may_pause: bool,
+) {
     let interval = u32::try_from(interval_seconds).unwrap();
     let windows: Vec<_> = asked
         .iter()
         .map(|at| next_tick(host_id, interval, *at))
         .collect();
-    let distinct: BTreeSet<_> = windows.iter().collect();
-    assert_eq!(distinct.len(), windows.len(), "{host_id}: {asked:?}");
+    // One may come late, and none is left out twice in a row.
+    let gaps = windows
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).num_seconds());
+    for gap in gaps {
+        let is_fine = (interval_seconds..=2 * interval_seconds).contains(&gap);
+        assert!(is_fine || may_pause, "{host_id}: {asked:?}");
+        assert_ne!(gap, 0, "{host_id}: {asked:?}");
+    }
 }
 
 /// That all that was measured since the first collection is stored, with its value: nothing lost, nothing else.
@@ -193,7 +205,7 @@ async fn two_collectors_and_the_backend_share_hosts_and_one_may_die() {
     until_asked(&agents, SHARED_ROUNDS, 180).await;
     assert!(!backend.has_ended() && !second.has_ended());
     for (host_id, agent) in hosts.iter().zip(&agents.all) {
-        is_once_an_interval(*host_id, SHARED_INTERVAL, &agent.asked_at());
+        is_once_an_interval(*host_id, SHARED_INTERVAL, &agent.asked_at(), true);
         is_stored(&site, &admin, *host_id, agent).await;
     }
 }
@@ -254,12 +266,14 @@ async fn a_large_fleet_is_pulled_and_every_point_is_stored_once() {
     );
     assert!(!backend.has_ended());
     for (host_id, agent) in hosts.iter().zip(&agents.all) {
-        is_once_an_interval(*host_id, FLEET_INTERVAL, &agent.asked_at());
+        is_once_an_interval(*host_id, FLEET_INTERVAL, &agent.asked_at(), false);
         is_stored(&site, &admin, *host_id, agent).await;
     }
+    let percent = used * 100_000.0 / took.num_milliseconds() as f64;
+    assert!(percent < 30.0, "{percent} % of one core");
     println!(
         "{count} hosts each {FLEET_INTERVAL} s for {} s: {:.1} % of one core",
         took.num_seconds(),
-        used * 100_000.0 / took.num_milliseconds() as f64
+        percent
     );
 }

@@ -77,7 +77,11 @@ fn body<B>(access: &Access, request: &Request<B>, local: IpAddr) -> Result<Answe
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, detail).with(ALLOW, "GET, HEAD"));
     }
     if path == "/livez" {
-        return Ok(of_type("text/plain; charset=utf-8", "live".into()));
+        let mut live = of_type("text/plain; charset=utf-8", "live".into());
+        // Whoever asks shows no token, and keeps no place.
+        let close = HeaderValue::from_static("close");
+        live.headers_mut().insert(CONNECTION, close);
+        return Ok(live);
     }
     if !bearer(request.headers()).is_some_and(|token| access.token.is(token)) {
         let detail = "a valid bearer token is needed";

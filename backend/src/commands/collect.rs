@@ -31,7 +31,7 @@ use crate::wire::drift::Selector;
 use crate::wire::scalar::{Number, Whole, wire_labels};
 
 /// Hosts that are asked at a time: what is leased is begun at once, so that no lease runs out in a queue.
-const AT_A_TIME: usize = 16;
+const AT_A_TIME: usize = 32;
 /// Time for the backend to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a report is handed in before it is given up.
@@ -78,6 +78,9 @@ pub enum CollectError {
     /// The backend refuses.
     #[error("the backend refuses: {0}")]
     Refused(String),
+    /// What was brought was not taken.
+    #[error("the backend did not take what came of {0} hosts")]
+    Lost(usize),
     /// The token is none that counts.
     #[error("the backend refuses the token: it is no collector token, has ended or was revoked")]
     Unauthorized,
@@ -90,46 +93,113 @@ pub enum CollectError {
 pub async fn run(arguments: CollectArguments) -> Result<String, CollectError> {
     telemetry::init_log(arguments.logging.log_format, &arguments.logging.log);
     let collector = Arc::new(Collector::new(&arguments)?);
-    let Some(period) = arguments.every else {
-        let done = collector.sweep(&mut JoinSet::new()).await?;
-        return Ok(format!(
-            "hosts collected: {}, not collected: {}\n",
-            done.collected, done.failed
-        ));
-    };
-    let mut running = JoinSet::new();
-    let mut ticks = interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut round = Round::default();
     let mut stop = std::pin::pin!(stop_signal());
-    loop {
-        let sweep = async {
-            ticks.tick().await;
-            collector.sweep(&mut running).await
-        };
-        tokio::select! {
-            () = &mut stop => break,
-            swept = sweep => match swept {
-                Ok(done) if done.collected + done.failed > 0 => {
-                    tracing::info!(collected = done.collected, failed = done.failed, "sweep done");
+    let outcome = match arguments.every {
+        Some(period) => {
+            let mut ticks = interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = &mut stop => break Ok(()),
+                    _ = ticks.tick() => match round.lease(&collector).await {
+                        // Nothing that waiting could mend.
+                        Err(CollectError::Unauthorized) => break Err(CollectError::Unauthorized),
+                        Err(error) => tracing::warn!(error = super::chain(&error), "no hosts this time"),
+                        Ok(()) => {}
+                    },
+                    // One that is stuck keeps its place, and nobody else waiting.
+                    () = round.next(), if !round.running.is_empty() => {
+                        if round.is_more && let Err(error) = round.lease(&collector).await {
+                            tracing::warn!(error = super::chain(&error), "no more hosts this time");
+                        }
+                    }
                 }
-                Ok(_) => {}
-                // Nothing that waiting could mend.
-                Err(CollectError::Unauthorized) => return Err(CollectError::Unauthorized),
-                Err(error) => tracing::warn!(error = super::chain(&error), "no hosts this time"),
             }
         }
-    }
-    let farewell = async { while running.join_next().await.is_some() {} };
+        None => {
+            let mut outcome = round.lease(&collector).await;
+            while !round.running.is_empty() {
+                tokio::select! {
+                    () = &mut stop => break,
+                    () = round.next() => {
+                        if round.is_more && outcome.is_ok() {
+                            // What is leased already is brought in all the same.
+                            outcome = round.lease(&collector).await;
+                        }
+                    }
+                }
+            }
+            outcome
+        }
+    };
+    let farewell = async {
+        while !round.running.is_empty() {
+            round.next().await;
+        }
+    };
     // What is not handed in by then is collected again when its lease has run out.
     drop(timeout(FAREWELL, farewell).await);
-    Ok(String::new())
+    outcome?;
+    if arguments.every.is_none() && round.lost > 0 {
+        return Err(CollectError::Lost(round.lost));
+    }
+    Ok(format!(
+        "hosts collected: {}, not collected: {}\n",
+        round.collected, round.failed
+    ))
 }
 
-/// How many hosts were dealt with.
-#[derive(Clone, Copy, Debug, Default)]
-struct Done {
+/// What became of a host that was leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Visited {
+    /// Its report was handed in.
+    Collected,
+    /// Why it could not be collected was.
+    Failed,
+    /// The backend did not take either.
+    Lost,
+}
+
+/// The hosts that are being collected, and what became of those before.
+#[derive(Default)]
+struct Round {
+    running: JoinSet<Visited>,
+    /// Whether there may be more that are due.
+    is_more: bool,
     collected: usize,
     failed: usize,
+    lost: usize,
+}
+
+impl Round {
+    /// Leases as many as there is room for, and begins to collect them.
+    async fn lease(&mut self, collector: &Arc<Collector>) -> Result<(), CollectError> {
+        self.is_more = false;
+        let free = AT_A_TIME.saturating_sub(self.running.len());
+        if free == 0 {
+            self.is_more = true;
+            return Ok(());
+        }
+        let leases = collector.lease(free).await?;
+        self.is_more = leases.len() == free;
+        for lease in leases {
+            self.running.spawn(Arc::clone(collector).visit(lease));
+        }
+        Ok(())
+    }
+
+    /// Waits for one to end.
+    async fn next(&mut self) {
+        let Some(visited) = self.running.join_next().await else {
+            return;
+        };
+        match visited.unwrap_or(Visited::Lost) {
+            Visited::Collected => self.collected += 1,
+            Visited::Failed => self.failed += 1,
+            Visited::Lost => self.lost += 1,
+        }
+    }
 }
 
 struct Collector {
@@ -176,6 +246,12 @@ impl Collector {
             .user_agent(concat!("infra-watch-collect/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(CollectError::Client)?;
+        if is_exposed(&arguments.server) {
+            tracing::warn!(
+                server = arguments.server,
+                "without https, tokens and all that is sent can be read on the way"
+            );
+        }
         let labels = arguments.selector.iter().cloned().collect();
         Ok(Self {
             client,
@@ -201,29 +277,6 @@ impl Collector {
         })
     }
 
-    /// Collects every host that is due, as many at a time as may be.
-    async fn sweep(self: &Arc<Self>, running: &mut JoinSet<bool>) -> Result<Done, CollectError> {
-        let mut done = Done::default();
-        let mut is_more = true;
-        while is_more || !running.is_empty() {
-            let free = AT_A_TIME.saturating_sub(running.len());
-            if is_more && free > 0 {
-                let leases = self.lease(free).await?;
-                is_more = leases.len() == free;
-                for lease in leases {
-                    running.spawn(Arc::clone(self).visit(lease));
-                }
-            } else if let Some(visited) = running.join_next().await {
-                if visited.unwrap_or(false) {
-                    done.collected += 1;
-                } else {
-                    done.failed += 1;
-                }
-            }
-        }
-        Ok(done)
-    }
-
     async fn lease(&self, max: usize) -> Result<Vec<Lease>, CollectError> {
         let body = RequestLease {
             max: Whole(i64::try_from(max).unwrap_or(1)),
@@ -245,8 +298,8 @@ impl Collector {
         }
     }
 
-    /// Collects one host and hands in what came of it; whether that was a report.
-    async fn visit(self: Arc<Self>, lease: Lease) -> bool {
+    /// Collects one host and hands in what came of it.
+    async fn visit(self: Arc<Self>, lease: Lease) -> Visited {
         let (host_id, lease_id) = (lease.host_id, lease.lease_id);
         let started = Instant::now();
         let fetched = match lease.collection.into_domain() {
@@ -277,7 +330,11 @@ impl Collector {
             report: report.as_deref(),
             error: failure.map(Into::into),
         };
-        is_report & self.hand_in(host_id, &body).await
+        match (self.hand_in(host_id, &body).await, is_report) {
+            (true, true) => Visited::Collected,
+            (true, false) => Visited::Failed,
+            (false, _) => Visited::Lost,
+        }
     }
 
     async fn fetch(
@@ -320,7 +377,7 @@ impl Collector {
                 .body(body.clone());
             let reason = match request.send().await {
                 Ok(answer) if answer.status().is_success() => return true,
-                Ok(answer) if answer.status().is_client_error() => {
+                Ok(answer) if is_final(answer.status()) => {
                     let reason = detail(answer).await;
                     tracing::warn!(%host_id, reason, "not taken by the backend");
                     return false;
@@ -340,6 +397,28 @@ impl Collector {
         let url = format!("{}/api/v1{path}", self.server);
         self.client.post(url).bearer_auth(&self.token)
     }
+}
+
+/// Whether what is sent to this server can be read on the way: no TLS, and not this machine itself.
+fn is_exposed(server: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(server) else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_loopback = host == "localhost"
+        || host
+            .parse()
+            .is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+    url.scheme() == "http" && !is_loopback
+}
+
+/// Whether the same would be refused again.
+fn is_final(status: StatusCode) -> bool {
+    let may_pass = matches!(
+        status,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+    );
+    status.is_client_error() && !may_pass
 }
 
 /// What the backend says of a refusal.

@@ -203,6 +203,29 @@ impl SshTarget {
     }
 }
 
+impl Target {
+    /// The host key that is known, of the host or of the machine in between; for an endpoint its certificate.
+    pub fn pin(&self, is_jump: bool) -> Option<&str> {
+        let pin = match (self, is_jump) {
+            (Self::Http(http), _) => &http.certificate_fingerprint,
+            (Self::Ssh(ssh), false) => &ssh.host_key,
+            (Self::Ssh(ssh), true) => &ssh.jump.as_ref()?.host_key,
+        };
+        pin.as_deref()
+    }
+
+    /// Whether it has private keys of its own, which are lent to nobody.
+    pub fn has_private_key(&self) -> bool {
+        match self {
+            Self::Http(_) => false,
+            Self::Ssh(ssh) => {
+                let jump = ssh.jump.as_ref();
+                ssh.private_key.is_some() || jump.is_some_and(|jump| jump.private_key.is_some())
+            }
+        }
+    }
+}
+
 impl Jump {
     /// The line for `authorized_keys` on the machine in between.
     pub fn authorized_keys_line(&self, target: &SshTarget, public_key: &str) -> String {
@@ -252,6 +275,33 @@ impl Step {
     ];
 }
 
+/// What somebody else said, fit to be shown: one line of at most `longest` characters, nothing that moves a cursor.
+pub fn quoted(said: &str, longest: usize) -> String {
+    let said = said.trim();
+    let mut quote: String = said
+        .chars()
+        .map(|character| {
+            if is_plain(character) {
+                character
+            } else {
+                '\u{b7}'
+            }
+        })
+        .take(longest)
+        .collect();
+    if said.chars().nth(longest).is_some() {
+        quote.push('…');
+    }
+    quote
+}
+
+/// Whether a character is shown as itself and changes nothing around it.
+fn is_plain(character: char) -> bool {
+    let is_invisible = matches!(character,
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !character.is_control() && !is_invisible
+}
+
 /// A host key that was offered and is not the one that is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferedHostKey {
@@ -274,15 +324,30 @@ pub struct Failure {
     pub reason: String,
     /// The host key that it ended at.
     pub host_key: Option<OfferedHostKey>,
+    /// Whether it says nothing of the host: whoever collects had no room, or could not keep the report.
+    pub is_ours: bool,
 }
 
+/// Longest reason, in characters.
+const MAX_REASON_CHARS: usize = 512;
+
 impl Failure {
-    /// One that is about no host key.
-    pub fn new(step: Step, reason: impl Into<String>) -> Self {
+    /// One that is about no host key. Whatever the reason holds of what a host said, it becomes one line that is not too
+    /// long.
+    pub fn new(step: Step, reason: impl AsRef<str>) -> Self {
         Self {
             step,
-            reason: reason.into(),
+            reason: quoted(reason.as_ref(), MAX_REASON_CHARS),
             host_key: None,
+            is_ours: false,
+        }
+    }
+
+    /// One that says nothing of the host.
+    pub fn ours(step: Step, reason: impl AsRef<str>) -> Self {
+        Self {
+            is_ours: true,
+            ..Self::new(step, reason)
         }
     }
 
@@ -400,6 +465,20 @@ mod tests {
         for text in [ssh, format!("{http:?}")] {
             assert!(text.contains("web-1") && !text.contains("secret"), "{text}");
         }
+    }
+
+    #[test]
+    fn quotes() {
+        let check = |said: &str, expect: &str| assert_eq!(quoted(said, 10), expect);
+        check("  not found\n", "not found");
+        check("0123456789", "0123456789");
+        check("0123456789a", "0123456789…");
+        check("a\x1b[2Jb\r\nc", "a·[2Jb··c");
+        check("a\u{202e}b", "a·b");
+        check("", "");
+        let long = Failure::new(Step::Report, "x\n".repeat(10_000));
+        assert_eq!(long.reason.chars().count(), MAX_REASON_CHARS + 1);
+        assert!(!long.reason.contains('\n'));
     }
 
     #[test]

@@ -5,6 +5,9 @@ use uuid::Uuid;
 
 use super::collection::{Failure, OfferedHostKey, Step, next_tick};
 
+/// A host of which nothing is known is asked within so many seconds.
+const FIRST_WITHIN_SECONDS: u32 = 60;
+
 /// How a host's collections go. It is in memory alone: after a start the next collection says it anew.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
@@ -39,12 +42,23 @@ pub struct Attempt {
     pub collector: Option<String>,
     /// Why it gave no report.
     pub failure: Option<Failure>,
+    /// Whether another will do instead of this one: then its failure puts nobody off.
+    pub has_substitute: bool,
+}
+
+impl Attempt {
+    /// Whether a failure is no reason to wait longer.
+    fn is_soft(&self) -> bool {
+        let is_ours = self.failure.as_ref().is_some_and(|failure| failure.is_ours);
+        self.has_substitute || is_ours
+    }
 }
 
 impl Progress {
     /// Whether the host is due. One of which nothing is known gets its first moment.
     pub fn is_due(&mut self, host_id: Uuid, interval_seconds: u32, now: DateTime<Utc>) -> bool {
-        let first = || next_tick(host_id, interval_seconds, now);
+        // After a start everybody has a turn soon, however seldom it comes otherwise.
+        let first = || next_tick(host_id, interval_seconds.min(FIRST_WITHIN_SECONDS), now);
         let next_at = *self.next_at.get_or_insert_with(first);
         // Whoever put the clock back is not waited for.
         next_at <= now || next_at > self.latest_next(interval_seconds, now)
@@ -69,6 +83,7 @@ impl Progress {
         now: DateTime<Utc>,
         jitter: f64,
     ) {
+        let is_soft = attempt.is_soft();
         self.last_attempt_at = Some(attempt.started_at);
         self.last_took = Some(attempt.took);
         self.collector = attempt.collector;
@@ -76,6 +91,9 @@ impl Progress {
             None => {
                 self.failures = 0;
                 self.last_success_at = Some(attempt.started_at);
+                self.next_at = Some(next_tick(host_id, interval_seconds, now));
+            }
+            Some(_) if is_soft => {
                 self.next_at = Some(next_tick(host_id, interval_seconds, now));
             }
             Some(failure) => {
@@ -98,12 +116,13 @@ impl Progress {
     }
 }
 
-/// Whether a collection met another host key than the known one; `None` when it did not get so far.
+/// Whether a collection met another host key than the known one; `None` when it did not get so far. A refused login says
+/// nothing: it may have been at the machine in between.
 fn shows_changed_host_key(failure: Option<&Failure>) -> Option<bool> {
     match failure {
         None => Some(false),
-        Some(failure) if failure.step > Step::HostKey => Some(false),
-        Some(failure) if failure.step == Step::HostKey => Some(failure.is_changed_host_key()),
+        Some(failure) if failure.is_changed_host_key() => Some(true),
+        Some(failure) if failure.step >= Step::Agent && !failure.is_ours => Some(false),
         Some(_) => None,
     }
 }
@@ -125,6 +144,7 @@ mod tests {
             took: TimeDelta::seconds(1),
             collector: None,
             failure,
+            has_substitute: false,
         };
         progress.settle(attempt, HOST, 30, at(seconds + 1), 1.0);
     }
@@ -165,16 +185,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_the_hosts_fault_puts_it_off_no_longer() {
+        let mut progress = Progress::default();
+        settle(&mut progress, 90, Some(Failure::ours(Step::Report, "x")));
+        assert_eq!((progress.next_at, progress.failures), (Some(at(120)), 0));
+        assert!(progress.failure.is_some());
+        // Once a day otherwise, but soon after a start.
+        let mut daily = Progress::default();
+        assert!(!daily.is_due(HOST, 86_400, at(61)));
+        assert_eq!(daily.next_at, Some(at(120)));
+    }
+
+    #[test]
     fn a_changed_host_key_is_remembered_until_the_known_one_is_seen() {
         let mut progress = Progress::default();
         settle(&mut progress, 0, Some(Failure::new(Step::Connect, "x")));
         assert!(!progress.is_host_key_seen);
         settle(&mut progress, 10, Some(key(None)));
         assert_eq!(progress.changed_host_key_since, None);
-        assert!(progress.is_host_key_seen && progress.offered_host_key().is_some());
+        assert!(!progress.is_host_key_seen && progress.offered_host_key().is_some());
         settle(&mut progress, 20, Some(key(Some("SHA256:old"))));
         settle(&mut progress, 50, Some(key(Some("SHA256:old"))));
-        settle(&mut progress, 90, Some(Failure::new(Step::Connect, "x")));
+        for step in [Step::Connect, Step::HostKey, Step::Authenticate] {
+            settle(&mut progress, 90, Some(Failure::new(step, "x")));
+            assert_eq!(progress.changed_host_key_since, Some(at(20)), "{step:?}");
+        }
+        settle(&mut progress, 95, Some(Failure::ours(Step::Report, "x")));
         assert_eq!(progress.changed_host_key_since, Some(at(20)));
         assert_eq!(progress.offered_host_key(), None);
         settle(&mut progress, 120, Some(Failure::new(Step::Agent, "x")));

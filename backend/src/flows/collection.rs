@@ -223,10 +223,18 @@ pub async fn confirm_host_key(
             if offered.fingerprint != fingerprint {
                 return Err(FlowError::Conflict("another host key is offered"));
             }
-            let pin = match &mut target.jump {
-                Some(jump) if offered.is_jump => &mut jump.host_key,
-                _ => &mut target.host_key,
+            let pin = match (&mut target.jump, offered.is_jump) {
+                (Some(jump), true) => &mut jump.host_key,
+                (None, true) => {
+                    return Err(FlowError::Conflict("there is no machine in between"));
+                }
+                (_, false) => &mut target.host_key,
             };
+            if pin.is_some() {
+                return Err(FlowError::Conflict(
+                    "a host key is known already: change the collection to replace it",
+                ));
+            }
             *pin = Some(fingerprint);
             let (actor, name) = (caller.actor(), host.name());
             note(

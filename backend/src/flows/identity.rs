@@ -153,6 +153,10 @@ pub async fn accept(
             host.facts.hostname = chosen.machine.hostname;
             host.facts.addresses = chosen.machine.addresses;
             host.previous_boot_id = None;
+            if !host.is_pushed() {
+                // Its agent is another one, and becomes the host's when it answers.
+                host.install_id = None;
+            }
             host.set_aside.push(SetAside {
                 set_aside_id: id::new(now),
                 machine: before,

@@ -90,7 +90,7 @@ where
     intake.finish()
 }
 
-fn agent(reason: impl Into<String>) -> Failure {
+fn agent(reason: impl AsRef<str>) -> Failure {
     Failure::new(Step::Agent, reason)
 }
 

@@ -71,7 +71,7 @@ impl Intake {
         let permit = Arc::clone(&self.budget.bytes).acquire_many_owned(wanted);
         // The semaphore is never closed: no permit means that the time is up.
         let Ok(Ok(permit)) = timeout(self.budget.patience, permit).await else {
-            return Err(Failure::new(
+            return Err(Failure::ours(
                 Step::Agent,
                 "too much is being read from other hosts at the moment",
             ));

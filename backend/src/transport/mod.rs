@@ -87,6 +87,8 @@ pub struct Visit {
     pub passed: Vec<Passed>,
     since: Instant,
     under_way: (Step, String),
+    /// That another key than the known one was shown: it counts even when the time is up before all kinds were asked for.
+    shown: Option<Failure>,
 }
 
 /// A step that was passed.
@@ -108,6 +110,7 @@ impl Visit {
             passed: Vec::new(),
             since: Instant::now(),
             under_way: (Step::Resolve, "beginning".to_owned()),
+            shown: None,
         }
     }
 
@@ -119,7 +122,8 @@ impl Visit {
     /// What is being done took too long.
     fn took_too_long(&self, patience: Duration) -> Failure {
         let (step, doing) = &self.under_way;
-        Failure::new(*step, words::too_long(doing, patience))
+        let shown = self.shown.clone();
+        shown.unwrap_or_else(|| Failure::new(*step, words::too_long(doing, patience)))
     }
 
     /// Notes that a step was passed.

@@ -275,6 +275,9 @@ pub struct CollectionError {
     /// The host key that it ended at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key: Option<OfferedHostKey>,
+    /// Whether it says nothing of the host, such as that the collector had no room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_ours: Option<bool>,
 }
 
 /// A host key that is not the one that is known.
@@ -296,8 +299,6 @@ pub struct OfferedHostKey {
 impl From<CollectionError> for domain::collection::Failure {
     fn from(error: CollectionError) -> Self {
         Self {
-            step: error.step.into(),
-            reason: error.reason.0,
             host_key: error
                 .host_key
                 .map(|key| domain::collection::OfferedHostKey {
@@ -306,6 +307,8 @@ impl From<CollectionError> for domain::collection::Failure {
                     fingerprint: key.fingerprint.0,
                     known: key.known.map(|known| known.0),
                 }),
+            is_ours: error.is_ours.unwrap_or_default(),
+            ..Self::new(error.step.into(), error.reason.0)
         }
     }
 }
@@ -314,7 +317,8 @@ impl From<domain::collection::Failure> for CollectionError {
     fn from(failure: domain::collection::Failure) -> Self {
         Self {
             step: failure.step.into(),
-            reason: Text(failure.reason.chars().take(1024).collect()),
+            reason: Text(failure.reason),
+            is_ours: failure.is_ours.then_some(true),
             host_key: failure.host_key.map(|key| OfferedHostKey {
                 is_jump: key.is_jump,
                 algorithm: Text(key.algorithm),

@@ -259,6 +259,7 @@ patterned!(
                 .parse()
                 .is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback());
             (is_loopback || matches!(host, "localhost" | "[::1]"))
+                && port.bytes().all(|byte| byte.is_ascii_digit())
                 && port.parse().is_ok_and(|port: u16| port > 0)
         })
     }

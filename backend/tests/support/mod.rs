@@ -48,7 +48,7 @@ fn notifiers() -> Result<Notifiers, NotifyError> {
 }
 
 /// Ways to what tests start on this machine, with a key of their own.
-fn transports() -> Transports {
+fn transports(patience: Option<Duration>) -> Transports {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ssh_key");
     std::fs::write(&path, SshKey::generate().unwrap()).unwrap();
@@ -59,6 +59,7 @@ fn transports() -> Transports {
             ..EgressRules::default()
         },
         key: Some(SshKey::open(&path).unwrap()),
+        patience,
         ..TransportSettings::default()
     })
     .unwrap()
@@ -109,8 +110,22 @@ impl Backend {
         Self::start_at(kv, START).await
     }
 
+    /// A backend over a fresh store that waits no longer than this for a host.
+    pub async fn start_impatient(patience: Duration) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let kv = Arc::new(RedbKv::open(directory.path()).unwrap());
+        Self {
+            _directory: Some(directory),
+            ..Self::start_with(kv, START, Some(patience)).await
+        }
+    }
+
     /// A backend over an engine whose clock shows that many seconds since 1970.
     pub async fn start_at(kv: Arc<dyn Kv>, seconds: i64) -> Self {
+        Self::start_with(kv, seconds, None).await
+    }
+
+    async fn start_with(kv: Arc<dyn Kv>, seconds: i64, patience: Option<Duration>) -> Self {
         // Whoever is second finds it there.
         drop(rustls::crypto::ring::default_provider().install_default());
         let group_commit = GroupCommit {
@@ -128,7 +143,7 @@ impl Backend {
             tokens,
             Passwords::new().unwrap(),
             notifiers().unwrap(),
-            transports(),
+            transports(patience),
         ));
         for role in [Role::Viewer, Role::Operator, Role::Admin] {
             if app

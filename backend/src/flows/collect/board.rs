@@ -11,9 +11,10 @@ use uuid::Uuid;
 
 use super::Outcome;
 use crate::app::App;
-use crate::domain::collection::{Collection, Target};
+use crate::domain::collection::{CollectedBy, Collection, Target};
 use crate::domain::host::Host;
 use crate::domain::progress::{Attempt, Progress};
+use crate::flows::ingest::Ingested;
 
 /// Hosts that are asked over HTTP at a time.
 const HTTP_AT_A_TIME: usize = 50;
@@ -27,11 +28,32 @@ const SNAPSHOTS_AT_A_TIME: usize = 8;
 pub const LEASE_SECONDS: i64 = 60;
 
 /// A host that a collector is at.
-#[derive(Clone, Copy, Debug)]
-struct Lease {
-    lease_id: Uuid,
-    token_id: Uuid,
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// Names it.
+    pub lease_id: Uuid,
+    /// The collector's token.
+    pub token_id: Uuid,
+    /// How the host was to be collected.
+    pub collection: Collection,
     ends_at: DateTime<Utc>,
+}
+
+impl Lease {
+    /// A lease that begins now.
+    pub fn new(lease_id: Uuid, token_id: Uuid, collection: Collection, now: DateTime<Utc>) -> Self {
+        Self {
+            lease_id,
+            token_id,
+            collection,
+            ends_at: now + TimeDelta::seconds(LEASE_SECONDS),
+        }
+    }
+
+    /// Whether it holds. One that ends later than any could is of a time before the clock was put back.
+    fn holds(&self, now: DateTime<Utc>) -> bool {
+        now < self.ends_at && self.ends_at - now <= TimeDelta::seconds(LEASE_SECONDS)
+    }
 }
 
 /// What joins a collection that runs: none until it is over.
@@ -49,6 +71,12 @@ enum Busy {
 struct Place {
     progress: Progress,
     busy: Busy,
+    /// Closed when the task ends that waits for its turn at the host; others may be quicker.
+    queued: Option<watch::Receiver<()>>,
+    /// Collectors do not get it before: one failed that need not have been there.
+    collectors_not_before: Option<DateTime<Utc>>,
+    /// What came of the last lease, for a collector that did not hear of it.
+    redeemed: Option<(Uuid, Option<Ingested>)>,
 }
 
 impl Default for Place {
@@ -56,6 +84,9 @@ impl Default for Place {
         Self {
             progress: Progress::default(),
             busy: Busy::Free,
+            queued: None,
+            collectors_not_before: None,
+            redeemed: None,
         }
     }
 }
@@ -65,8 +96,12 @@ impl Place {
         match &self.busy {
             Busy::Free => true,
             Busy::Running(_) => false,
-            Busy::Leased(lease) => now >= lease.ends_at,
+            Busy::Leased(lease) => !lease.holds(now),
         }
+    }
+
+    fn is_for_collectors(&self, now: DateTime<Utc>) -> bool {
+        self.collectors_not_before.is_none_or(|at| now >= at)
     }
 }
 
@@ -135,13 +170,18 @@ impl CollectionBoard {
             .unwrap_or_default()
     }
 
-    /// Forgets how a host's collections went, as it is to be reached otherwise: it is due at once.
+    /// Forgets how a host's collections went, as it is to be reached otherwise: it is due at once, also when it is lent.
     pub fn restart(&self, host_id: Uuid, now: DateTime<Utc>) {
         let mut places = self.places.lock();
-        places.entry(host_id).or_default().progress = Progress {
+        let place = places.entry(host_id).or_default();
+        place.progress = Progress {
             next_at: Some(now),
             ..Progress::default()
         };
+        place.collectors_not_before = None;
+        if let Busy::Leased(_) = place.busy {
+            place.busy = Busy::Free;
+        }
     }
 
     /// Forgets hosts that are no longer there.
@@ -151,27 +191,58 @@ impl CollectionBoard {
         });
     }
 
-    /// Hosts that are due and that nobody is at, the longest overdue first. Each host comes with how it is collected.
-    pub fn due(&self, hosts: Vec<(Arc<Host>, Collection)>, now: DateTime<Utc>) -> Vec<Due> {
+    /// Hosts that are due and that nobody is at, the longest overdue first.
+    pub fn due(&self, hosts: Vec<Arc<Host>>, asker: Asker, now: DateTime<Utc>) -> Vec<Arc<Host>> {
         let mut places = self.places.lock();
-        let mut due: Vec<Due> = hosts
+        let mut due: Vec<_> = hosts
             .into_iter()
-            .filter_map(|(host, collection)| {
+            .filter_map(|host| {
+                let collection = host.collection.as_ref()?;
                 let place = places.entry(host.host_id).or_default();
-                let interval = collection.interval_seconds;
-                let is_due = place.progress.is_due(host.host_id, interval, now);
-                (is_due && place.is_free(now)).then_some(Due {
-                    since: place.progress.next_at,
-                    host,
-                    collection,
-                })
+                let is_due = place
+                    .progress
+                    .is_due(host.host_id, collection.interval_seconds, now);
+                let may = match asker {
+                    Asker::Backend => {
+                        let waits = place.queued.as_ref();
+                        collection.collected_by != CollectedBy::Collector
+                            && waits.is_none_or(|waits| waits.has_changed().is_err())
+                    }
+                    // A key of the host's own stays here, so that others need not try without it.
+                    Asker::Collector => match collection.collected_by {
+                        CollectedBy::Any => {
+                            !collection.target.has_private_key() && place.is_for_collectors(now)
+                        }
+                        by => by == CollectedBy::Collector,
+                    },
+                };
+                (is_due && may && place.is_free(now)).then_some((place.progress.next_at, host))
             })
             .collect();
-        due.sort_by_key(|due| due.since);
-        due
+        due.sort_by_key(|(since, _)| *since);
+        due.into_iter().map(|(_, host)| host).collect()
     }
 
-    /// Takes what became of a collection.
+    /// Notes that a task waits for its turn at a host, for as long as what is given back lives.
+    pub fn queue(&self, host_id: Uuid) -> watch::Sender<()> {
+        let (sender, receiver) = watch::channel(());
+        let mut places = self.places.lock();
+        places.entry(host_id).or_default().queued = Some(receiver);
+        sender
+    }
+
+    /// Whether a task's turn has come and the host is still to be collected; it no longer waits then.
+    pub fn is_still_due(&self, host: &Host, now: DateTime<Utc>) -> bool {
+        let mut places = self.places.lock();
+        let place = places.entry(host.host_id).or_default();
+        place.queued = None;
+        host.collection.as_ref().is_some_and(|collection| {
+            let interval = collection.interval_seconds;
+            place.progress.is_due(host.host_id, interval, now)
+        })
+    }
+
+    /// Takes what became of a collection. A collector that failed where it need not have been is kept away for a while.
     pub fn settle(
         &self,
         host_id: Uuid,
@@ -182,32 +253,43 @@ impl CollectionBoard {
         // Without randomness hosts are as far apart as they were.
         let jitter = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
         let mut places = self.places.lock();
-        let progress = &mut places.entry(host_id).or_default().progress;
+        let place = places.entry(host_id).or_default();
+        if let Some(failure) = attempt.failure.as_ref().filter(|_| attempt.has_substitute) {
+            place.collectors_not_before = Some(now + failure.back_off(1, jitter));
+        }
+        let progress = &mut place.progress;
         progress.settle(attempt, host_id, interval_seconds, now, jitter);
     }
 
     /// A place among the hosts of its kind.
-    pub async fn take(
-        &self,
-        collection: &Collection,
-        is_failing: bool,
-        by_hand: bool,
-    ) -> Permit<'_> {
-        match (by_hand, &collection.target) {
-            (true, _) => Permit([None, self.by_hand.acquire().await.ok()]),
-            (false, Target::Http(_)) => self.http.take(is_failing).await,
-            (false, Target::Ssh(_)) => self.ssh.take(is_failing).await,
+    pub async fn take(&self, collection: &Collection, is_failing: bool) -> Permit<'_> {
+        match &collection.target {
+            Target::Http(_) => self.http.take(is_failing).await,
+            Target::Ssh(_) => self.ssh.take(is_failing).await,
         }
     }
 
-    /// Collections that run from here.
-    pub fn running(&self) -> Vec<Joined> {
+    /// A place among the hosts that people want to be collected.
+    pub async fn by_hand(&self) -> Permit<'_> {
+        Permit([None, self.by_hand.acquire().await.ok()])
+    }
+
+    /// Collections that run from here, and those that wait for their turn.
+    pub fn running(&self) -> (Vec<Joined>, Vec<watch::Receiver<()>>) {
         let places = self.places.lock();
         let running = places.values().filter_map(|place| match &place.busy {
             Busy::Running(joined) => Some(joined.clone()),
             Busy::Free | Busy::Leased(_) => None,
         });
-        running.collect()
+        let queued = places.values().filter_map(|place| place.queued.clone());
+        (running.collect(), queued.collect())
+    }
+
+    /// What came of a lease that was redeemed, if it was the last.
+    pub fn redeemed(&self, host_id: Uuid, lease_id: Uuid) -> Option<Option<Ingested>> {
+        let places = self.places.lock();
+        let (last, outcome) = places.get(&host_id)?.redeemed.as_ref()?;
+        (*last == lease_id).then(|| outcome.clone())
     }
 
     fn release(&self, host_id: Uuid) {
@@ -216,29 +298,26 @@ impl CollectionBoard {
         }
     }
 
-    /// Lends a host to a collector.
-    pub fn lease(&self, host_id: Uuid, token_id: Uuid, lease_id: Uuid, now: DateTime<Utc>) -> bool {
+    /// Lends a host to a collector, if it is still due and nobody was quicker.
+    pub fn lend(&self, host_id: Uuid, lease: Lease, now: DateTime<Utc>) -> bool {
         let mut places = self.places.lock();
         let place = places.entry(host_id).or_default();
-        let is_free = place.is_free(now);
-        if is_free {
-            place.busy = Busy::Leased(Lease {
-                lease_id,
-                token_id,
-                ends_at: now + TimeDelta::seconds(LEASE_SECONDS),
-            });
+        let interval = lease.collection.interval_seconds;
+        let may = place.is_free(now) && place.progress.is_due(host_id, interval, now);
+        if may {
+            place.busy = Busy::Leased(lease);
         }
-        is_free
+        may
     }
 }
 
-/// A host that is due.
-pub struct Due {
-    since: Option<DateTime<Utc>>,
-    /// The host.
-    pub host: Arc<Host>,
-    /// How it is collected.
-    pub collection: Collection,
+/// Who asks for hosts that are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// The backend itself.
+    Backend,
+    /// A collector.
+    Collector,
 }
 
 /// What there is instead of a ticket.
@@ -268,7 +347,7 @@ impl Ticket {
         let place = places.entry(host_id).or_default();
         match &place.busy {
             Busy::Running(joined) => return Err(Taken::Running(joined.clone())),
-            Busy::Leased(lease) if now < lease.ends_at => return Err(Taken::Leased),
+            Busy::Leased(lease) if lease.holds(now) => return Err(Taken::Leased),
             Busy::Leased(_) | Busy::Free => {}
         }
         Ok(Self::new(app, host_id, place))
@@ -281,14 +360,35 @@ impl Ticket {
         token_id: Uuid,
         lease_id: Uuid,
         now: DateTime<Utc>,
-    ) -> Option<Self> {
+    ) -> Option<(Self, Lease)> {
         let mut places = app.collections.places.lock();
         let place = places.get_mut(&host_id)?;
         let Busy::Leased(lease) = &place.busy else {
             return None;
         };
         let is_its = lease.lease_id == lease_id && lease.token_id == token_id;
-        (is_its && now < lease.ends_at).then(|| Self::new(app, host_id, place).0)
+        let lease = lease.clone();
+        (is_its && lease.holds(now)).then(|| (Self::new(app, host_id, place).0, lease))
+    }
+
+    /// Gives a lease back as it was: what its collector brought could not be taken, and comes again.
+    pub fn restore(mut self, lease: Lease) {
+        self.is_given_back = true;
+        let mut places = self.app.collections.places.lock();
+        if let Some(place) = places.get_mut(&self.host_id) {
+            place.busy = Busy::Leased(lease);
+        }
+    }
+
+    /// Ends a lease, and remembers what came of it.
+    pub fn close(mut self, lease_id: Uuid, outcome: Option<Ingested>) {
+        {
+            let mut places = self.app.collections.places.lock();
+            if let Some(place) = places.get_mut(&self.host_id) {
+                place.redeemed = Some((lease_id, outcome));
+            }
+        }
+        self.give_back();
     }
 
     fn new(app: &Arc<App>, host_id: Uuid, place: &mut Place) -> (Self, Joined) {

@@ -5,27 +5,32 @@ mod board;
 mod lease;
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::timeout;
 use uuid::Uuid;
 
+use self::board::{Asker, Joined, Taken, Ticket};
 pub use self::board::{CollectionBoard, LEASE_SECONDS};
-use self::board::{Joined, Taken, Ticket};
 pub use self::lease::{Leased, hand_in, lease};
 use super::ingest::{self, Ingested};
-use super::{Caller, FlowError, change_host, note};
+use super::{Caller, FlowError, identity, note};
 use crate::app::App;
 use crate::domain::collection::{CollectedBy, Collection, Failure, SshMode, Step, Target, Want};
-use crate::domain::host::Host;
+use crate::domain::host::{Host, late_after_seconds};
 use crate::domain::progress::Attempt;
 use crate::domain::report::Report;
+use crate::store::head::HostHead;
 use crate::transport::{self, Passed, Visit};
 
 /// A value of two bytes in JSON takes sixteen in memory.
 const MEMORY_FACTOR: usize = 8;
+/// Time that a report waits for room to be understood in, and a snapshot for its turn.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Larger reports are understood off the async threads, in bytes.
 const OFF_THREAD_BYTES: usize = 256 * 1024;
 
@@ -37,7 +42,7 @@ pub struct Outcome {
     /// Steps that were passed, in order.
     pub passed: Vec<Passed>,
     /// How long the step took at which it ended.
-    pub last_step_took: std::time::Duration,
+    pub last_step_took: Duration,
 }
 
 /// Begins to collect every host that is due, and says how many. It waits for none.
@@ -46,38 +51,64 @@ pub fn start_due(app: &Arc<App>) -> usize {
     let all = app.store.state.hosts.all();
     let ids: HashSet<Uuid> = all.iter().map(|host| host.host_id).collect();
     app.collections.retain(&ids);
-    let due = due(app, all, now, |collection| {
-        collection.collected_by != CollectedBy::Collector
-    });
-    let mut started = 0;
-    for due in due {
-        if let Ok((ticket, _)) = Ticket::take(app, due.host.host_id, now) {
-            spawn(app, due.host, ticket, true, false);
-            started += 1;
-        }
+    let due = app.collections.due(all, Asker::Backend, now);
+    let started = due.len();
+    for host in due {
+        queue(app, &host);
     }
     started
 }
 
-/// Hosts that are due, of those that may be collected so.
-fn due(
-    app: &App,
-    hosts: Vec<Arc<Host>>,
-    now: DateTime<Utc>,
-    may: impl Fn(&Collection) -> bool,
-) -> Vec<board::Due> {
-    let pulled = hosts.into_iter().filter_map(|host| {
-        let collection = host.collection.as_ref().filter(|known| may(known))?.clone();
-        Some((host, collection))
+/// Lets a task wait for a place among the hosts of its kind. Whoever wants the host meanwhile does not wait for it.
+fn queue(app: &Arc<App>, host: &Host) {
+    let host_id = host.host_id;
+    let is_failing = app.collections.progress(host_id).failures > 0;
+    let queued = app.collections.queue(host_id);
+    let Some(collection) = host.collection.clone() else {
+        return;
+    };
+    run(app, move |app| async move {
+        let _queued = queued;
+        let _place = app.collections.take(&collection, is_failing).await;
+        // It may have been changed, removed, or collected by somebody else meanwhile.
+        let Some(host) = app.store.state.hosts.get(host_id) else {
+            return;
+        };
+        let now = app.clock.now();
+        if app.collections.is_still_due(&host, now)
+            && let Ok((ticket, _)) = Ticket::take(&app, host_id, now)
+        {
+            collect(&app, &host, ticket, true).await;
+        }
     });
-    app.collections.due(pulled.collect(), now)
 }
 
-/// Waits for the collections that run now.
+/// Runs a task until the backend stops. What is being kept then is kept or not, as when the backend dies.
+fn run<F: Future<Output = ()> + Send>(
+    app: &Arc<App>,
+    task: impl FnOnce(Arc<App>) -> F + Send + 'static,
+) {
+    let app_of = Arc::clone(app);
+    app.collections.tasks.spawn(async move {
+        let stopping = app_of.stopping.clone();
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => {}
+            () = task(app_of) => {}
+        }
+    });
+}
+
+/// Waits for the collections that run now, or wait for their turn.
 pub async fn settle_running(app: &App) {
-    for mut joined in app.collections.running() {
+    let (running, queued) = app.collections.running();
+    for mut joined in running {
         // One that broke off is over too.
         drop(joined.wait_for(Option::is_some).await);
+    }
+    for mut queued in queued {
+        // Nothing is ever said: it closes when the task ends.
+        drop(queued.changed().await);
     }
 }
 
@@ -110,7 +141,10 @@ pub async fn collect_now(
         .await?;
     let joined = match Ticket::take(app, host_id, now) {
         Ok((ticket, joined)) => {
-            spawn(app, host, ticket, may_reuse, true);
+            run(app, move |app| async move {
+                let _place = app.collections.by_hand().await;
+                collect(&app, &host, ticket, may_reuse).await;
+            });
             joined
         }
         Err(Taken::Running(joined)) => joined,
@@ -128,44 +162,21 @@ async fn outcome(mut joined: Joined) -> Result<Arc<Outcome>, FlowError> {
     outcome.clone().ok_or(FlowError::Busy)
 }
 
-fn spawn(app: &Arc<App>, host: Arc<Host>, ticket: Ticket, may_reuse: bool, by_hand: bool) {
-    let app_of = Arc::clone(app);
-    app.collections.tasks.spawn(async move {
-        let app = app_of;
-        let stopping = app.stopping.clone();
-        tokio::select! {
-            biased;
-            // What is being kept when the backend stops is kept or not, as when it dies.
-            () = stopping.cancelled() => {}
-            () = collect(&app, host.host_id, ticket, may_reuse, by_hand) => {}
-        }
-    });
-}
-
-async fn collect(app: &Arc<App>, host_id: Uuid, ticket: Ticket, may_reuse: bool, by_hand: bool) {
-    let is_failing = app.collections.progress(host_id).failures > 0;
-    let find = || {
-        let host = app.store.state.hosts.get(host_id)?;
-        let collection = host.collection.clone()?;
-        Some((host, collection))
-    };
-    let Some((_, collection)) = find() else {
-        return;
-    };
-    let _place = app.collections.take(&collection, is_failing, by_hand).await;
-    // It may have been changed or removed meanwhile.
-    let Some((host, collection)) = find() else {
+async fn collect(app: &Arc<App>, host: &Host, ticket: Ticket, may_reuse: bool) {
+    let host_id = host.host_id;
+    let Some(collection) = &host.collection else {
         return;
     };
     let (started_at, started) = (app.clock.now(), Instant::now());
     let mut visit = Visit::new(may_reuse);
-    let want = want(&host, app, started_at);
+    let want = want(host, app, started_at);
     let fetched = app
         .transports
         .fetch(host_id, &collection.target, &want, &mut visit)
         .await;
+    let last_step_took = visit.elapsed();
     let result = match fetched {
-        Ok(bytes) => take(app, &host, &collection, bytes).await,
+        Ok(bytes) => take(app, host, collection, bytes).await,
         Err(failure) => Err(failure),
     };
     let attempt = Attempt {
@@ -173,20 +184,26 @@ async fn collect(app: &Arc<App>, host_id: Uuid, ticket: Ticket, may_reuse: bool,
         took: TimeDelta::from_std(started.elapsed()).unwrap_or_default(),
         collector: None,
         failure: result.as_ref().err().cloned(),
+        has_substitute: false,
     };
-    settle(app, &host, &collection, attempt, result.as_ref().ok());
+    settle(app, host, collection, attempt, result.as_ref().ok());
     ticket.finish(Arc::new(Outcome {
         result,
-        last_step_took: visit.elapsed(),
+        last_step_took,
         passed: visit.passed,
     }));
 }
 
 /// What is new to us: points after those that are stored, and the snapshot unless it is the one that is known.
 fn want(host: &Host, app: &App, now: DateTime<Utc>) -> Want {
-    let head = |head: &crate::store::head::HostHead| head.newest_at();
+    let head = |head: &HostHead| head.newest_at();
     Want {
-        since: app.store.series.with_head(host.number, head),
+        // A clock that was ahead has told what is still to come.
+        since: app
+            .store
+            .series
+            .with_head(host.number, head)
+            .map(|newest| newest.min(now.timestamp())),
         known_snapshot: ingest::settled_snapshot(host, now).map(str::to_owned),
     }
 }
@@ -199,8 +216,10 @@ async fn take(
     bytes: Bytes,
 ) -> Result<Ingested, Failure> {
     let permits = u32::try_from(bytes.len() * MEMORY_FACTOR).unwrap_or(u32::MAX);
-    let room = app.body_bytes.acquire_many(permits).await;
-    let _room = room.map_err(|_| Failure::new(Step::Report, "the backend stops"))?;
+    let busy = || Failure::ours(Step::Report, "too many reports are under way");
+    let room = app.body_bytes.acquire_many(permits);
+    let room = timeout(PATIENCE, room).await.ok().and_then(Result::ok);
+    let room = room.ok_or_else(busy)?;
     let report = if bytes.len() > OFF_THREAD_BYTES {
         let read = tokio::task::spawn_blocking(move || transport::read(&bytes));
         let broken = |_| Failure::new(Step::Report, "reading the report broke off");
@@ -208,6 +227,7 @@ async fn take(
     } else {
         transport::read(&bytes)?
     };
+    drop(room);
     keep(app, host.host_id, collection, report)
         .await
         .map_err(|error| in_words(&error))
@@ -220,14 +240,16 @@ async fn keep(
     collection: &Collection,
     mut report: Report,
 ) -> Result<Ingested, FlowError> {
-    let host = match report.install_id {
-        Some(install_id) => claim(app, host_id, install_id).await?,
-        None => {
-            let host = app.store.state.hosts.get(host_id);
-            host.ok_or(FlowError::NotFound("host"))?
+    let mut host = find_unchanged(app.store.state.hosts.get(host_id), collection)?;
+    if let Some(install_id) = report.install_id.filter(|id| Some(*id) != host.install_id) {
+        if let Some(facts) = &report.facts {
+            // A machine that is set aside must not become the host's.
+            identity::admit(app, host_id, facts).await?;
         }
-    };
-    if host.is_pushed() {
+        host = claim(app, host_id, collection, install_id).await?;
+    }
+    let now = app.clock.now();
+    if host.is_pushed() && is_heard_in_time(app, &host, now) {
         // How often it sends is said by what it sends.
         report.interval_seconds = host.interval_seconds;
         report.snapshot_interval_seconds = host.snapshot_interval_seconds;
@@ -242,7 +264,10 @@ async fn keep(
     }
     // A fleet that is pulled for the first time brings all its snapshots at once: they wait here, and are not refused.
     let _turn = match report.snapshot {
-        Some(_) => app.collections.snapshots.acquire().await.ok(),
+        Some(_) => {
+            let turn = timeout(PATIENCE, app.collections.snapshots.acquire()).await;
+            Some(turn.map_err(|_| FlowError::Busy)?)
+        }
         None => None,
     };
     ingest::ingest(app, &host, report).await
@@ -256,14 +281,42 @@ fn runs_for_one_report(target: &Target) -> bool {
     }
 }
 
-/// Holds the agent that answered against the one that is the host's; the first to answer becomes it, unless it is that
-/// of another host.
-async fn claim(app: &App, host_id: Uuid, install_id: Uuid) -> Result<Arc<Host>, FlowError> {
-    let host = app.store.state.hosts.get(host_id);
+/// Whether a host was heard as often as it says: then its agent pushes.
+fn is_heard_in_time(app: &App, host: &Host, now: DateTime<Utc>) -> bool {
+    let last = |head: &HostHead| head.last_received_at();
+    let last = app.store.series.with_head(host.number, last);
+    let silence = last.map(|last| now.timestamp() - last);
+    let longest = late_after_seconds(i64::from(host.interval_seconds));
+    silence.is_some_and(|silence| silence <= longest)
+}
+
+/// The host, unless it is to be reached otherwise than it was: what an old way brings may be another machine's.
+fn find_unchanged(
+    host: Option<Arc<Host>>,
+    collection: &Collection,
+) -> Result<Arc<Host>, FlowError> {
     let host = host.ok_or(FlowError::NotFound("host"))?;
-    if host.install_id == Some(install_id) {
-        return Ok(host);
+    if is_unchanged(&host, collection) {
+        Ok(host)
+    } else {
+        Err(FlowError::Conflict(
+            "the host's collection was changed meanwhile",
+        ))
     }
+}
+
+fn is_unchanged(host: &Host, collection: &Collection) -> bool {
+    let target = host.collection.as_ref().map(|known| &known.target);
+    target == Some(&collection.target)
+}
+
+/// The first agent that answers becomes the host's, unless it is that of another host.
+async fn claim(
+    app: &App,
+    host_id: Uuid,
+    collection: &Collection,
+    install_id: Uuid,
+) -> Result<Arc<Host>, FlowError> {
     app.store
         .state
         .change(|change| {
@@ -274,13 +327,14 @@ async fn claim(app: &App, host_id: Uuid, install_id: Uuid) -> Result<Arc<Host>, 
                     owner.name()
                 )));
             }
-            let mut host = change_host(change, host_id)?;
+            let host = find_unchanged(change.state.hosts.get(host_id), collection)?;
             if host.install_id.is_some() {
                 return Err(FlowError::Foreign(
                     "another agent answers than before: if the host was set up anew, save its collection again"
                         .to_owned(),
                 ));
             }
+            let mut host = (*host).clone();
             host.install_id = Some(install_id);
             change.put(host.clone());
             Ok(Arc::new(host))
@@ -290,13 +344,26 @@ async fn claim(app: &App, host_id: Uuid, install_id: Uuid) -> Result<Arc<Host>, 
 
 /// Why a report was not kept, for people.
 fn in_words(error: &FlowError) -> Failure {
-    let reason = match error {
-        FlowError::Foreign(reason) => reason.clone(),
-        FlowError::Conflict(reason) => (*reason).to_owned(),
-        FlowError::Store(error) => format!("the report could not be kept: {error}"),
-        error => format!("the report was not kept: {error}"),
-    };
-    Failure::new(Step::Report, reason)
+    let host = |reason: &str| Failure::new(Step::Report, reason);
+    match error {
+        FlowError::Foreign(reason) => host(reason),
+        FlowError::Conflict(reason) => host(reason),
+        FlowError::Invalid { .. } | FlowError::NotFound(_) => {
+            host(&format!("the report was not kept: {error}"))
+        }
+        FlowError::TooMany { .. } => Failure::ours(
+            Step::Report,
+            "its configuration changes too often: snapshots are left out for a while",
+        ),
+        FlowError::Store(cause) => Failure::ours(
+            Step::Report,
+            format!("the report could not be kept: {cause}"),
+        ),
+        error => Failure::ours(
+            Step::Report,
+            format!("the report could not be kept: {error}"),
+        ),
+    }
 }
 
 /// Writes down and logs what became of a collection.
@@ -307,6 +374,11 @@ fn settle(
     attempt: Attempt,
     ingested: Option<&Ingested>,
 ) {
+    let current = app.store.state.hosts.get(host.host_id);
+    if !current.is_some_and(|host| is_unchanged(&host, collection)) {
+        // What the old way brought, or did not, says nothing of the new one.
+        return;
+    }
     let kind = match collection.target {
         Target::Http(_) => "http",
         Target::Ssh(_) => "ssh",

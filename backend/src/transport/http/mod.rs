@@ -165,17 +165,17 @@ fn note(response: &Response, target: &HttpTarget, is_encrypted: bool, visit: &mu
 
 fn changed_certificate(wrong: &WrongCertificate, known: &str) -> Failure {
     let offered = &wrong.fingerprint;
+    let reason = format!(
+        "the certificate is {offered}, and {known} is known; no token was sent: if the endpoint was set up anew, an \
+         admin must set the new fingerprint"
+    );
     Failure {
-        step: Step::HostKey,
-        reason: format!(
-            "the certificate is {offered}, and {known} is known; no token was sent: if the endpoint was set up anew, \
-             confirm the new certificate"
-        ),
         host_key: Some(OfferedHostKey {
             is_jump: false,
             algorithm: "certificate".to_owned(),
             fingerprint: offered.clone(),
             known: Some(known.to_owned()),
         }),
+        ..Failure::new(Step::HostKey, reason)
     }
 }

@@ -124,7 +124,11 @@ impl Connector {
         let url = Url::parse(&format!("http://{address}/")).ok();
         // As resolvers read it: 127.1 is an address too.
         let canonical = url.as_ref().and_then(Url::host_str).unwrap_or(address);
-        let is_itself = canonical == "localhost" || canonical.ends_with(".localhost");
+        let name = canonical.trim_end_matches('.');
+        // As the files of hosts on most machines name it.
+        let is_itself = matches!(name, "localhost" | "ip6-localhost" | "ip6-loopback")
+            || name.ends_with(".localhost")
+            || name.ends_with(".localdomain");
         let canonical = if is_itself { "127.0.0.1" } else { canonical };
         for literal in [address, canonical] {
             self.resolver
@@ -172,33 +176,39 @@ impl Connector {
         } else {
             attempts.push(None);
         }
-        let (mut preferred, mut seen) = (None, Vec::new());
+        let mut seen = Vec::new();
         for family in attempts {
             if family.is_some() && seen.contains(&family) {
                 continue;
             }
-            let stream = self.dial(machine, way, visit).await?;
+            let stream = match self.dial(machine, way, visit).await {
+                Ok(stream) => stream,
+                // What it showed before counts, whatever it does now.
+                Err(failure) => return Err(visit.shown.take().unwrap_or(failure)),
+            };
             let doing = format!("waiting for the host key of {}", machine.place());
             visit.begin(Step::HostKey, doing);
             match Session::begin(stream, self.config(family), machine.pin).await {
                 Ok(session) => {
                     self.remember((host_id, machine.is_jump), family);
+                    visit.shown = None;
                     return Ok(session);
                 }
                 Err(Refused::Key(key)) => {
                     seen.push(key.family);
-                    if family.is_none() {
-                        preferred = Some(key);
+                    if family.is_none() || visit.shown.is_none() {
+                        visit.shown = Some(machine.shows_unknown(key));
                     }
                 }
                 Err(Refused::NoSuchKey) => seen.push(family),
-                Err(Refused::Other(error)) => return Err(machine.is_no_ssh(&error)),
+                Err(Refused::Other(error)) => {
+                    let failure = machine.is_no_ssh(&error);
+                    return Err(visit.shown.take().unwrap_or(failure));
+                }
             }
         }
-        Err(match preferred {
-            Some(key) => machine.shows_unknown(key),
-            None => machine.has_no_safe_key(),
-        })
+        let shown = visit.shown.take();
+        Err(shown.unwrap_or_else(|| machine.has_no_safe_key()))
     }
 
     fn config(&self, family: Option<Family>) -> Arc<Config> {

@@ -80,21 +80,20 @@ impl<'a> Machine<'a> {
         let reason = match self.pin {
             Some(known) => format!(
                 "the {role} key is {fingerprint} ({algorithm}), and {known} is known; nobody logged in: if the {role} \
-                 was set up anew, confirm the new key"
+                 was set up anew, an admin must set the new fingerprint"
             ),
             None => format!(
                 "the {role} key {fingerprint} ({algorithm}) is not confirmed yet; nobody logged in"
             ),
         };
         Failure {
-            step: Step::HostKey,
-            reason,
             host_key: Some(OfferedHostKey {
                 is_jump: self.is_jump,
                 algorithm: key.algorithm,
                 fingerprint: key.fingerprint,
                 known: self.pin.map(str::to_owned),
             }),
+            ..Failure::new(Step::HostKey, reason)
         }
     }
 }
