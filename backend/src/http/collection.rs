@@ -8,7 +8,7 @@ use poem_openapi::param::Path;
 use uuid::Uuid;
 
 use super::Tags;
-use super::body::{Created, JsonBody, Reply};
+use super::body::{JsonBody, Reply};
 use super::guard::Admin;
 use super::host::shape_for_admin;
 use super::problem::ApiError;
@@ -18,41 +18,21 @@ use crate::domain::collection::{Jump, SshTarget, Step, Target};
 use crate::domain::host::Host as DomainHost;
 use crate::domain::role::Role;
 use crate::flows::collect::{self, Outcome};
-use crate::flows::collection::{self, CollectionFields, JumpFields, NewHost, Way};
+use crate::flows::collection::{self, CollectionFields, JumpFields, Way};
 use crate::transport;
 use crate::wire::collection::{
     Collection, CollectionJump, CollectionKind, CollectionSettings, CollectionTrace,
     CollectionTraceStep, ConfirmHostKey, JumpSettings, StepOutcome,
 };
-use crate::wire::host::{CreateHost, Host};
+use crate::wire::host::Host;
 use crate::wire::report::ReportOutcome;
-use crate::wire::scalar::{Nullable, Number, plain_labels};
+use crate::wire::scalar::{Nullable, Number};
 
 /// Pulling hosts.
 pub struct CollectionApi;
 
 #[OpenApi(tag = "Tags::Hosts")]
 impl CollectionApi {
-    /// Add a host to be pulled. Nothing is dialled yet; it is due at once.
-    ///
-    /// Least role: admin. Secrets are written, never read back.
-    #[oai(path = "/hosts", method = "post", operation_id = "create_host")]
-    async fn create_host(
-        &self,
-        caller: Admin,
-        app: Data<&Arc<App>>,
-        body: JsonBody<CreateHost>,
-    ) -> Result<Created<Host>, ApiError> {
-        let new = NewHost {
-            name: body.0.name.0,
-            labels: plain_labels(body.0.labels.unwrap_or_default()),
-            interval_seconds: body.0.interval_seconds.map(seconds),
-            collection: fields(body.0.collection),
-        };
-        let host = collection::create(&app, &caller.0, new).await?;
-        Ok(Reply(shape_for_admin(&app, &host)))
-    }
-
     /// Confirm the host key that a host without a known one offers; from then on no other is accepted.
     ///
     /// Least role: admin.

@@ -19,11 +19,12 @@ use crate::app::App;
 use crate::domain;
 use crate::domain::alert::rule::Severity;
 use crate::domain::role::Role;
+use crate::flows::collection::{NewHost, create};
 use crate::flows::host::HostPatch;
 use crate::flows::{enroll, host, identity};
 use crate::store::head::HostHead;
 use crate::wire::credential::HostToken;
-use crate::wire::host::{Host, HostStatus, UpdateHost};
+use crate::wire::host::{CreateHost, Host, HostStatus, UpdateHost};
 use crate::wire::page::{Limit, Page};
 use crate::wire::scalar::{Nullable, Number, plain_labels, wire_labels};
 
@@ -76,6 +77,26 @@ impl HostApi {
             |host| sort_key(host),
             |host| shape(&app, &host, &firing, now, role),
         )))
+    }
+
+    /// Add a host to be pulled. Nothing is dialled yet; it is due at once.
+    ///
+    /// Least role: admin. Secrets are written, never read back.
+    #[oai(path = "/hosts", method = "post", operation_id = "create_host")]
+    async fn create_host(
+        &self,
+        caller: Admin,
+        app: Data<&Arc<App>>,
+        body: JsonBody<CreateHost>,
+    ) -> Result<Created<Host>, ApiError> {
+        let new = NewHost {
+            name: body.0.name.0,
+            labels: plain_labels(body.0.labels.unwrap_or_default()),
+            interval_seconds: body.0.interval_seconds.map(collection::seconds),
+            collection: collection::fields(body.0.collection),
+        };
+        let host = create(&app, &caller.0, new).await?;
+        Ok(Reply(shape_for_admin(&app, &host)))
     }
 
     /// One host.
