@@ -199,10 +199,10 @@ async fn a_host_is_added_tested_and_changed_over_ssh() {
     browser.see("#collection\\.token-note[role=alert]").await;
     press(&browser, "input[name='collection.mode'][value=command]").await;
     // What is wrong behind the fold opens it.
-    press(&browser, ".more summary").await;
+    press(&browser, ".unfold summary").await;
     browser.click("#login option[value=own]").await;
     fill(&browser, "#collection\\.jump\\.address", "bastion.invalid").await;
-    press(&browser, ".more summary").await;
+    press(&browser, ".unfold summary").await;
     press(&browser, submit).await;
     browser
         .see("#collection\\.private_key-note[role=alert]")
@@ -258,7 +258,7 @@ async fn a_host_is_added_tested_and_changed_over_ssh() {
     press(&browser, ".host-actions a[href*='edit=collection']").await;
     assert_eq!(held(&browser, "#collection\\.address").await, NOWHERE);
     assert_eq!(browser.count("#name").await, 0);
-    press(&browser, ".more summary").await;
+    press(&browser, ".unfold summary").await;
     assert_eq!(held(&browser, "#collection\\.private_key").await, "");
     assert_eq!(held(&browser, "#collection\\.jump\\.user").await, "hop");
     fill(&browser, "#collection\\.port", "2222").await;
@@ -525,7 +525,7 @@ async fn unfold(browser: &Browser, way: &str) {
     browser
         .click(&format!("input[name=kind][value={way}]"))
         .await;
-    press(browser, ".more summary").await;
+    press(browser, ".unfold summary").await;
     browser.see("#collection\\.collected_by").await;
     if way == "ssh" {
         browser.click("#login option[value=own]").await;

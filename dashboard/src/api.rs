@@ -22,6 +22,15 @@ pub type Answer<T> = Result<T, ApiError>;
 /// for all that answer alike.
 pub type Pending<T> = LocalBoxFuture<'static, Answer<T>>;
 
+/// Reads the body of a success.
+type Reader<T> = fn(&[u8]) -> Result<T, NotRead>;
+
+/// What asks for the page at a cursor.
+type AskPage = dyn Fn(Option<&str>) -> Request;
+
+/// The items of a page, and the cursor of the next.
+type Items<T> = (Vec<T>, Option<String>);
+
 /// The first pages of a list.
 pub struct Pages<T> {
     /// What is on them.
@@ -62,11 +71,7 @@ impl Api {
     }
 
     /// The part that is the same for all that answer alike.
-    fn read<T: 'static>(
-        &self,
-        request: Request,
-        read: fn(&[u8]) -> Result<T, NotRead>,
-    ) -> Pending<T> {
+    fn read<T: 'static>(&self, request: Request, read: Reader<T>) -> Pending<T> {
         let body = self.session.ask(request);
         Box::pin(body.map(move |body| read(&body?).map_err(|_| ApiError::not_understood())))
     }
@@ -102,8 +107,8 @@ impl Api {
     fn follow<T: 'static>(
         &self,
         count: usize,
-        page: Box<dyn Fn(Option<&str>) -> Request>,
-        read: fn(&[u8]) -> Result<(Vec<T>, Option<String>), NotRead>,
+        page: Box<AskPage>,
+        read: Reader<Items<T>>,
     ) -> Pending<Pages<T>> {
         let api = self.clone();
         Box::pin(async move {

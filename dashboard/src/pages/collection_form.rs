@@ -193,7 +193,7 @@ pub fn CollectionForm(props: &CollectionFormProps) -> Html {
                             if mode == "tunnel" { { kept("collection.token", "Token", "What the agent has in its token file.") } }
                             { text("collection.host_key", "Host key's fingerprint", "SHA256:… Without it you confirm the key that is offered.") }
                         }
-                        <details class="more" open={is_open}>
+                        <details class="unfold" open={is_open}>
                                 <summary>{ "More" }</summary>
                                 <div class="form fold-fields">
                                     if kind != "http" {

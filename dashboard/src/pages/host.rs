@@ -153,12 +153,17 @@ fn facts(host: &Host) -> Html {
             text.to_owned()
         }
     };
-    let hardware = format!(
-        "{} × {}, {}",
-        host.cpu_count,
-        known(&host.architecture),
-        format::bytes(host.memory_bytes as f64)
-    );
+    // Of a host that never reported nothing is known.
+    let hardware = if host.cpu_count == 0 {
+        format::NOTHING.to_owned()
+    } else {
+        format!(
+            "{} × {}, {}",
+            host.cpu_count,
+            known(&host.architecture),
+            format::bytes(host.memory_bytes as f64)
+        )
+    };
     html! {
         <>
             { fact("System", html! { known(&host.os) }) }
