@@ -374,6 +374,7 @@ impl Draft {
                 format!("{} will be {} within {within}", metric(), bound())
             }
             ConditionKind::Absence => "nothing is heard".to_owned(),
+            ConditionKind::HostKey => "the host key changed".to_owned(),
             ConditionKind::Drift => format!(
                 "{} in {} differs from the baseline",
                 or(&self.key, "anything"),

@@ -4,8 +4,9 @@ mod error;
 mod session;
 mod transport;
 
+use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
-use infra_watch_client::{Operation, Page, types};
+use infra_watch_client::{NotRead, Operation, Page, Request, types};
 use yew::prelude::*;
 
 pub use error::ApiError;
@@ -20,6 +21,15 @@ pub type Answer<T> = Result<T, ApiError>;
 /// An answer that can be awaited; nothing is sent before. It is boxed so that what awaits it is small, and the same
 /// for all that answer alike.
 pub type Pending<T> = LocalBoxFuture<'static, Answer<T>>;
+
+/// Reads the body of a success.
+type Reader<T> = fn(&[u8]) -> Result<T, NotRead>;
+
+/// What asks for the page at a cursor.
+type AskPage = dyn Fn(Option<&str>) -> Request;
+
+/// The items of a page, and the cursor of the next.
+type Items<T> = (Vec<T>, Option<String>);
 
 /// The first pages of a list.
 pub struct Pages<T> {
@@ -57,8 +67,13 @@ impl Api {
 
     /// Asks for one of [`infra_watch_client::operations`].
     pub fn ask<O: Operation>(&self, operation: O) -> Pending<O::Answer> {
-        let body = self.session.ask(operation.into_request());
-        Box::pin(async move { O::read(&body.await?).map_err(|_| ApiError::not_understood()) })
+        self.read(operation.into_request(), O::read)
+    }
+
+    /// The part that is the same for all that answer alike.
+    fn read<T: 'static>(&self, request: Request, read: Reader<T>) -> Pending<T> {
+        let body = self.session.ask(request);
+        Box::pin(body.map(move |body| read(&body?).map_err(|_| ApiError::not_understood())))
     }
 
     /// Asks for every item of a list, page by page; `page` is given the cursor of each.
@@ -67,10 +82,9 @@ impl Api {
         page: impl Fn(Option<&str>) -> O + 'static,
     ) -> Pending<Vec<<O::Answer as Page>::Item>>
     where
-        O: Operation<Answer: Page>,
+        O: Operation<Answer: Page<Item: 'static>>,
     {
-        let pages = self.pages(usize::MAX, page);
-        Box::pin(async move { Ok(pages.await?.items) })
+        Box::pin(self.pages(usize::MAX, page).map(|pages| Ok(pages?.items)))
     }
 
     /// Asks for the first pages of a list.
@@ -80,13 +94,27 @@ impl Api {
         page: impl Fn(Option<&str>) -> O + 'static,
     ) -> Pending<Pages<<O::Answer as Page>::Item>>
     where
-        O: Operation<Answer: Page>,
+        O: Operation<Answer: Page<Item: 'static>>,
     {
+        self.follow(
+            count,
+            Box::new(move |cursor| page(cursor).into_request()),
+            |body| O::read(body).map(Page::into_parts),
+        )
+    }
+
+    /// The part that is the same for all lists of the same items.
+    fn follow<T: 'static>(
+        &self,
+        count: usize,
+        page: Box<AskPage>,
+        read: Reader<Items<T>>,
+    ) -> Pending<Pages<T>> {
         let api = self.clone();
         Box::pin(async move {
             let (mut items, mut cursor) = (Vec::new(), None::<String>);
             for _ in 0..count {
-                let (more, next) = api.ask(page(cursor.as_deref())).await?.into_parts();
+                let (more, next) = api.read(page(cursor.as_deref()), read).await?;
                 items.extend(more);
                 cursor = next;
                 if cursor.is_none() {

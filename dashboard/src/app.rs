@@ -9,11 +9,11 @@ use crate::frame::Frame;
 use crate::hooks::clock::Clock;
 use crate::hooks::place::Placed;
 use crate::hooks::theme::Themed;
-use crate::loaded::Failure;
+use crate::loaded::failure;
+use crate::pages::add_host::add_host;
 use crate::pages::alert::AlertPage;
 use crate::pages::alert_rules::AlertRules;
-use crate::pages::alerts::Alerts;
-use crate::pages::api_tokens::ApiTokens;
+use crate::pages::alerts::alerts;
 use crate::pages::audit::Audit;
 use crate::pages::changes::Changes;
 use crate::pages::channels::Channels;
@@ -23,10 +23,11 @@ use crate::pages::enrollment_keys::EnrollmentKeys;
 use crate::pages::host::HostPage;
 use crate::pages::inventory::Inventory;
 use crate::pages::login::Login;
-use crate::pages::not_found::NotFound;
+use crate::pages::not_found::not_found;
 use crate::pages::overview::Overview;
 use crate::pages::silences::Silences;
 use crate::pages::system::SystemPage;
+use crate::pages::tokens::{Tokens, Whose};
 use crate::pages::users::Users;
 use crate::route::Route;
 
@@ -54,7 +55,7 @@ pub fn App() -> Html {
             html! { <div class="splash" aria-busy="true" aria-label="Loading"></div> }
         }
         SessionState::Unreachable(error) => html! {
-            <main id="main" class="splash"><Failure error={AttrValue::from(error.to_string())} retry={Callback::from(resume)} /></main>
+            <main id="main" class="splash">{ failure(error, Callback::from(resume)) }</main>
         },
         SessionState::LoggedOut { ended } => {
             html! { <Login session={(*session).clone()} ended={*ended} /> }
@@ -77,10 +78,11 @@ pub fn page(role: Role, route: &Route) -> Html {
         Route::Host { host_id } => {
             html! { <HostPage key={host_id.as_u128()} {host_id} /> }
         }
+        Route::AddHost if role == Role::Admin => add_host(),
         Route::Changes if role >= Role::Operator => html! { <Changes /> },
         Route::Inventory if role >= Role::Operator => html! { <Inventory /> },
         Route::Compare if role >= Role::Operator => html! { <Compare /> },
-        Route::Alerts if role >= Role::Operator => html! { <Alerts /> },
+        Route::Alerts if role >= Role::Operator => alerts(),
         Route::Alert { alert_id } if role >= Role::Operator => {
             html! { <AlertPage key={alert_id.as_u128()} {alert_id} /> }
         }
@@ -90,9 +92,12 @@ pub fn page(role: Role, route: &Route) -> Html {
         Route::DriftRules if role == Role::Admin => html! { <DriftRules /> },
         Route::Users if role == Role::Admin => html! { <Users /> },
         Route::EnrollmentKeys if role == Role::Admin => html! { <EnrollmentKeys /> },
+        Route::CollectorTokens if role == Role::Admin => {
+            html! { <Tokens key="collectors" whose={Whose::Collectors} /> }
+        }
         Route::Audit if role == Role::Admin => html! { <Audit /> },
         Route::System if role == Role::Admin => html! { <SystemPage /> },
-        Route::ApiTokens => html! { <ApiTokens /> },
-        _ => html! { <NotFound /> },
+        Route::ApiTokens => html! { <Tokens key="own" whose={Whose::Own} /> },
+        _ => not_found(),
     }
 }

@@ -237,6 +237,8 @@ mod tests {
 
     fn host(name: &str, status: &str, cpu: Option<f64>) -> Host {
         let text = "2026-11-23T07:00:00Z";
+        let collection = br#"{"kind":"push","is_pushed":true}"#;
+        let collection = infra_watch_client::read::<types::Collection>(collection).unwrap();
         let host = Host::builder()
             .host_id(Uuid::nil())
             .name(name)
@@ -245,9 +247,7 @@ mod tests {
                     .into_iter()
                     .collect::<std::collections::HashMap<_, _>>(),
             )
-            .collection(types::Collection {
-                kind: types::CollectionKind::Push,
-            })
+            .collection(collection)
             .os("Debian")
             .addresses(vec!["10.0.0.5".to_owned()])
             .status(status.parse::<HostStatus>().unwrap())

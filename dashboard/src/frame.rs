@@ -14,7 +14,7 @@ use crate::components::palette::{Palette, Place};
 use crate::hooks::place::use_place;
 use crate::hooks::polled::use_polled;
 use crate::hooks::shortcut::use_search_keys;
-use crate::hooks::theme::{Theme, use_theme};
+use crate::hooks::theme::{Theme, ThemeHandle, use_theme};
 use crate::pages::password::Password;
 use crate::route::Route;
 
@@ -65,8 +65,9 @@ const SECTIONS: [Section; 5] = [
 ];
 
 /// Pages that can be searched for.
-const PAGES: [(Route, Glyph, Role); 14] = [
+const PAGES: [(Route, Glyph, Role); 16] = [
     (Route::Overview, Glyph::Overview, Role::Viewer),
+    (Route::AddHost, Glyph::Plus, Role::Admin),
     (Route::Changes, Glyph::Change, Role::Operator),
     (Route::Inventory, Glyph::Inventory, Role::Operator),
     (Route::Compare, Glyph::Compare, Role::Operator),
@@ -76,6 +77,7 @@ const PAGES: [(Route, Glyph, Role); 14] = [
     (Route::Channels, Glyph::Bell, Role::Admin),
     (Route::Users, Glyph::Shield, Role::Admin),
     (Route::EnrollmentKeys, Glyph::Shield, Role::Admin),
+    (Route::CollectorTokens, Glyph::Shield, Role::Admin),
     (Route::ApiTokens, Glyph::Shield, Role::Viewer),
     (Route::DriftRules, Glyph::Shield, Role::Admin),
     (Route::Audit, Glyph::Shield, Role::Admin),
@@ -85,7 +87,9 @@ const PAGES: [(Route, Glyph, Role); 14] = [
 impl Section {
     fn holds(&self, route: &Route) -> bool {
         match self.route {
-            Route::Overview => matches!(route, Route::Overview | Route::Host { .. }),
+            Route::Overview => {
+                matches!(route, Route::Overview | Route::Host { .. } | Route::AddHost)
+            }
             Route::Inventory => matches!(route, Route::Inventory | Route::Compare),
             Route::Alerts => matches!(
                 route,
@@ -99,6 +103,7 @@ impl Section {
                 route,
                 Route::Users
                     | Route::EnrollmentKeys
+                    | Route::CollectorTokens
                     | Route::DriftRules
                     | Route::Audit
                     | Route::System
@@ -122,6 +127,7 @@ pub struct FrameProps {
 pub fn Frame(props: &FrameProps) -> Html {
     let role = use_role();
     let (route, _) = use_place();
+    let theme = use_theme();
     let searching = use_state(|| false);
     let changing_password = use_state(|| false);
     let on_search = {
@@ -165,8 +171,8 @@ pub fn Frame(props: &FrameProps) -> Html {
                 <button type="button" class="search-button" onclick={move |_| search.emit(())} aria-label="Search hosts and pages" aria-keyshortcuts="/ Control+K">
                     { icon(Glyph::Search) }<span>{ "Search" }</span><kbd>{ "/" }</kbd>
                 </button>
-                <ThemeButton />
-                <UserMenu session={props.session.clone()} username={props.username.clone()} on_password={open(&changing_password, true)} />
+                { theme_button(theme) }
+                { user_menu(role, props, open(&changing_password, true)) }
             </header>
             <main id="main" class="page" tabindex="-1">{ page(role, &route) }</main>
             <nav class="bar-bottom" aria-label="Sections, below">{ links }</nav>
@@ -210,9 +216,7 @@ pub fn mark() -> Html {
 }
 
 /// Light or dark.
-#[component]
-fn ThemeButton() -> Html {
-    let handle = use_theme();
+fn theme_button(handle: ThemeHandle) -> Html {
     let (label, glyph) = match handle.theme {
         Theme::Light => ("Switch to the dark theme", Glyph::Moon),
         Theme::Dark => ("Switch to the light theme", Glyph::Sun),
@@ -221,18 +225,8 @@ fn ThemeButton() -> Html {
     html! { <button type="button" class="button-icon" aria-label={label} title={label} data-action="theme" {onclick}>{ icon(glyph) }</button> }
 }
 
-#[derive(PartialEq, Properties)]
-struct UserMenuProps {
-    session: Session,
-    username: AttrValue,
-    on_password: Callback<()>,
-}
-
 /// Who one is, and what one may do about it.
-#[component]
-fn UserMenu(props: &UserMenuProps) -> Html {
-    let role = use_role();
-    let on_password = props.on_password.clone();
+fn user_menu(role: Role, props: &FrameProps, on_password: Callback<()>) -> Html {
     let logout = {
         let session = props.session.clone();
         move |_| {

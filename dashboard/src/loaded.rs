@@ -10,7 +10,7 @@ use yew::prelude::*;
 use crate::api::ApiError;
 use crate::components::icon::{Glyph, icon};
 use crate::format;
-use crate::hooks::clock::{use_now, zone};
+use crate::hooks::clock::{self, zone};
 
 /// Data that several components look at; equal only to itself, which is cheap to compare.
 pub struct Shared<T: ?Sized>(Rc<T>);
@@ -156,62 +156,39 @@ impl<T> Resource<T> {
             State::Loading => {
                 html! { <div class="loading" aria-busy="true" aria-label="Loading">{ skeleton() }</div> }
             }
-            State::Fresh { data, .. } => {
-                html! { <Loaded key="data" {retry}>{ view(data) }</Loaded> }
-            }
-            State::Stale { data, at, error } => html! {
-                <Loaded key="data" {retry} stale={Some((*at, error.to_string().into()))}>{ view(data) }</Loaded>
-            },
-            State::Failed(error) => {
-                html! { <Failure error={AttrValue::from(error.to_string())} {retry} /> }
-            }
+            State::Fresh { data, .. } => loaded(view(data), None, retry),
+            State::Stale { data, at, error } => loaded(view(data), Some((*at, error)), retry),
+            State::Failed(error) => failure(error, retry),
         }
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct LoadedProps {
-    retry: Callback<()>,
-    #[prop_or_default]
-    stale: Option<(DateTime<Utc>, AttrValue)>,
-    children: Html,
-}
-
 /// Good data; dimmed and dated when the last attempt to renew it failed.
-#[component]
-fn Loaded(props: &LoadedProps) -> Html {
-    let now = use_now();
-    let retry = props.retry.clone();
+fn loaded(view: Html, stale: Option<(DateTime<Utc>, &ApiError)>, retry: Callback<()>) -> Html {
+    let note = stale.map(|(at, error)| {
+        let at = format::clock(at, clock::read(), zone(at));
+        html! {
+            <div class="stale-note" role="status">
+                { icon(Glyph::Warning) }
+                <span>{ format!("As of {at}, retrying. {error}") }</span>
+                <button type="button" class="button" onclick={move |_| retry.emit(())}>{ "Retry now" }</button>
+            </div>
+        }
+    });
     html! {
         <>
-            if let Some((at, error)) = &props.stale {
-                <div class="stale-note" role="status">
-                    { icon(Glyph::Warning) }
-                    <span>{ format!("As of {}, retrying. {error}", format::clock(*at, now, zone(*at))) }</span>
-                    <button type="button" class="button" onclick={move |_| retry.emit(())}>{ "Retry now" }</button>
-                </div>
-            }
-            <div class={classes!("loaded", props.stale.is_some().then_some("stale"))}>{ props.children.clone() }</div>
+            { for note }
+            <div class={classes!("loaded", stale.is_some().then_some("stale"))}>{ view }</div>
         </>
     }
 }
 
-#[derive(PartialEq, Properties)]
-pub struct FailureProps {
-    /// What failed, in words.
-    pub error: AttrValue,
-    /// Asks again.
-    pub retry: Callback<()>,
-}
-
-/// What failed, and the way to try again.
-#[component]
-pub fn Failure(props: &FailureProps) -> Html {
-    let retry = props.retry.clone();
+/// What failed, in words, and the way to try again.
+pub fn failure(error: &ApiError, retry: Callback<()>) -> Html {
     html! {
         <div class="failure" role="alert">
             { icon(Glyph::Warning) }
-            <p>{ &props.error }</p>
+            <p>{ error.to_string() }</p>
             <button type="button" class="button" onclick={move |_| retry.emit(())}>{ "Try again" }</button>
         </div>
     }

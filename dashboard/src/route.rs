@@ -12,6 +12,8 @@ pub enum Route {
         /// The host.
         host_id: Uuid,
     },
+    /// Where another host is added.
+    AddHost,
     /// What changed in the fleet.
     Changes,
     /// Who has what.
@@ -35,6 +37,8 @@ pub enum Route {
     Users,
     /// With which agents join.
     EnrollmentKeys,
+    /// With which collectors log in.
+    CollectorTokens,
     /// Which changes are expected or ignored.
     DriftRules,
     /// Who did what.
@@ -50,8 +54,9 @@ pub enum Route {
 }
 
 /// The places with a path of their own, and what the browser's tab says there.
-const PLACES: [(Route, &str, &str); 16] = [
+const PLACES: [(Route, &str, &str); 18] = [
     (Route::Overview, "/", "Overview"),
+    (Route::AddHost, "/hosts/add", "Add a host"),
     (Route::Changes, "/changes", "Changes"),
     (Route::Inventory, "/inventory", "Inventory"),
     (Route::Compare, "/compare", "Compare"),
@@ -64,6 +69,11 @@ const PLACES: [(Route, &str, &str); 16] = [
         Route::EnrollmentKeys,
         "/administration/enrollment-keys",
         "Enrolment keys",
+    ),
+    (
+        Route::CollectorTokens,
+        "/administration/collector-tokens",
+        "Collector tokens",
     ),
     (
         Route::DriftRules,

@@ -4,7 +4,7 @@ use yew::prelude::*;
 
 use super::dialog::Dialog;
 use super::field::TextField;
-use super::form::Form;
+use super::form::{Action, form};
 use crate::api::{Api, Pending, use_api};
 use crate::hooks::submit::use_submit;
 
@@ -49,14 +49,15 @@ pub fn Ask(props: &AskProps) -> Html {
         })
     };
     html! {
-        <Dialog title={props.title.clone()} on_close={props.on_close.clone()}>
-            <Form {on_submit} action={props.action.clone()} busy={submit.is_busy()} error={submit.whole(&[])}
-                on_cancel={Some(props.on_close.clone())} disabled={*typed != *props.name} dangerous={true}>
-                <p>{ &props.warning }</p>
-                if !props.name.is_empty() {
-                    <TextField id="confirm-name" label={format!("Type {} to confirm", props.name)} value={(*typed).clone()} {on_input} autofocus={true} />
-                }
-            </Form>
-        </Dialog>
-    }
+            <Dialog title={props.title.clone()} on_close={props.on_close.clone()}>
+                { form(Action { words: props.action.clone(), is_dangerous: true, is_disabled: *typed != *props.name }, submit.is_busy(), submit.whole(&[]), on_submit, Some(props.on_close.clone()), html! {
+    <>
+                    <p>{ &props.warning }</p>
+                    if !props.name.is_empty() {
+                        <TextField id="confirm-name" label={format!("Type {} to confirm", props.name)} value={(*typed).clone()} {on_input} autofocus={true} />
+                    }
+                </>
+    }) }
+            </Dialog>
+        }
 }

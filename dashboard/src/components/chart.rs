@@ -85,7 +85,7 @@ pub fn ChartCard(props: &ChartCardProps) -> Html {
                 </button>
             </header>
             if *as_table {
-                <Numbers panel={panel.clone()} />
+                { numbers(panel) }
             } else {
                 if let Some(history) = &props.history {
                     <Rail history={history.clone()} title={title.clone()} from={panel.from} to={panel.to} />
@@ -97,7 +97,7 @@ pub fn ChartCard(props: &ChartCardProps) -> Html {
             }
             <footer class="chart-foot">
                 if panel.lines.len() > 1 {
-                    <Legend panel={panel.clone()} hidden={(*hidden).clone()} cursor={*cursor} {toggle} />
+                    { legend(panel, &hidden, *cursor, &toggle) }
                 }
                 if let Some(step) = step {
                     <span class="chart-step">{ step }</span>
@@ -148,24 +148,15 @@ fn figure(panel: &Panel, cursor: Option<usize>) -> Html {
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct LegendProps {
-    panel: Shared<Panel>,
-    hidden: Vec<bool>,
-    cursor: Option<usize>,
-    toggle: Callback<usize>,
-}
-
 /// Names of the lines with their values; a press hides a line or brings it back.
-#[component]
-fn Legend(props: &LegendProps) -> Html {
-    let unit = props.panel.unit;
+fn legend(panel: &Panel, hidden: &[bool], cursor: Option<usize>, toggle: &Callback<usize>) -> Html {
+    let unit = panel.unit;
     html! {
         <ul class="legend">
-            { for props.panel.lines.iter().enumerate().map(|(place, line)| {
-                let toggle = props.toggle.clone();
-                let is_hidden = props.hidden.get(place).copied().unwrap_or_default();
-                let value = props.cursor.map_or_else(|| line.latest(), |cursor| line.at(cursor));
+            { for panel.lines.iter().enumerate().map(|(place, line)| {
+                let toggle = toggle.clone();
+                let is_hidden = hidden.get(place).copied().unwrap_or_default();
+                let value = cursor.map_or_else(|| line.latest(), |cursor| line.at(cursor));
                 html! {
                     <li>
                         <button type="button" aria-pressed={(!is_hidden).to_string()} onclick={move |_| toggle.emit(place)}>
@@ -180,15 +171,8 @@ fn Legend(props: &LegendProps) -> Html {
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct NumbersProps {
-    panel: Shared<Panel>,
-}
-
 /// The numbers behind a chart, newest first.
-#[component]
-fn Numbers(props: &NumbersProps) -> Html {
-    let panel = &props.panel;
+fn numbers(panel: &Panel) -> Html {
     html! {
         <div class="numbers" tabindex="0" role="region" aria-label={format!("{} in numbers", format::metric_title(&panel.metric))}>
             <table class="table">

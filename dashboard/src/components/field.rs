@@ -1,35 +1,24 @@
 //! Parts of forms: the label above, help under, what is wrong beside.
 
-use web_sys::{HtmlInputElement, HtmlSelectElement};
+use web_sys::{HtmlInputElement, HtmlSelectElement, HtmlTextAreaElement};
 use yew::prelude::*;
 
-#[derive(PartialEq, Properties)]
-pub struct FieldProps {
-    /// The control's id.
-    pub id: AttrValue,
-    /// What it is called.
-    pub label: AttrValue,
-    /// One sentence under it.
-    #[prop_or_default]
-    pub help: Option<AttrValue>,
-    /// What is wrong with it.
-    #[prop_or_default]
-    pub error: Option<AttrValue>,
-    /// The control.
-    pub children: Html,
-}
-
 /// A control with everything that belongs to it.
-#[component]
-pub fn Field(props: &FieldProps) -> Html {
+fn field(
+    id: &AttrValue,
+    label: &AttrValue,
+    help: Option<&AttrValue>,
+    error: Option<&AttrValue>,
+    control: Html,
+) -> Html {
     html! {
         <div class="field">
-            <label for={props.id.clone()}>{ &props.label }</label>
-            { props.children.clone() }
-            if let Some(error) = &props.error {
-                <p class="field-error" id={format!("{}-note", props.id)} role="alert">{ error }</p>
-            } else if let Some(help) = &props.help {
-                <p class="field-help" id={format!("{}-note", props.id)}>{ help }</p>
+            <label for={id.clone()}>{ label }</label>
+            { control }
+            if let Some(error) = error {
+                <p class="field-error" id={format!("{id}-note")} role="alert">{ error }</p>
+            } else if let Some(help) = help {
+                <p class="field-help" id={format!("{id}-note")}>{ help }</p>
             }
         </div>
     }
@@ -92,51 +81,94 @@ pub fn TextField(props: &TextFieldProps) -> Html {
     };
     let note =
         (props.error.is_some() || props.help.is_some()).then(|| format!("{}-note", props.id));
-    html! {
-        <Field id={props.id.clone()} label={props.label.clone()} help={props.help.clone()} error={props.error.clone()}>
+    let control = html! {
             <input ref={node} id={props.id.clone()} name={props.id.clone()} type={props.kind.clone()} value={props.value.clone()} {oninput}
                 placeholder={props.placeholder.clone()} autocomplete={props.autocomplete.clone()} required={props.required} list={props.list.clone()}
                 aria-describedby={note} aria-invalid={props.error.is_some().then_some("true")} spellcheck="false" />
-        </Field>
-    }
+    };
+    field(
+        &props.id,
+        &props.label,
+        props.help.as_ref(),
+        props.error.as_ref(),
+        control,
+    )
 }
 
-#[derive(PartialEq, Properties)]
-pub struct SelectFieldProps {
-    /// The control's id.
-    pub id: AttrValue,
-    /// What it is called.
-    pub label: AttrValue,
-    /// What is chosen.
-    pub value: AttrValue,
-    /// What there is to choose from: value and words.
-    pub options: Vec<(AttrValue, AttrValue)>,
-    /// Another was chosen.
-    pub on_change: Callback<String>,
-    /// One sentence under it.
-    #[prop_or_default]
-    pub help: Option<AttrValue>,
-    /// What is wrong with it.
-    #[prop_or_default]
-    pub error: Option<AttrValue>,
-}
-
-/// One of a few.
-#[component]
-pub fn SelectField(props: &SelectFieldProps) -> Html {
-    let on_change = props.on_change.clone();
+/// One of a few, each a value and words.
+pub fn select_field(
+    id: AttrValue,
+    label: &'static str,
+    held: &str,
+    options: &[(AttrValue, AttrValue)],
+    on_change: Callback<String>,
+    help: Option<&'static str>,
+    error: Option<AttrValue>,
+) -> Html {
     let onchange = move |event: Event| {
         if let Some(select) = event.target_dyn_into::<HtmlSelectElement>() {
             on_change.emit(select.value());
         }
     };
-    html! {
-        <Field id={props.id.clone()} label={props.label.clone()} help={props.help.clone()} error={props.error.clone()}>
-            <select id={props.id.clone()} {onchange}>
-                { for props.options.iter().map(|(value, words)| html! {
-                    <option value={value.clone()} selected={*value == props.value}>{ words }</option>
-                }) }
-            </select>
-        </Field>
-    }
+    let control = html! {
+        <select id={id.clone()} {onchange}>
+            { for options.iter().map(|(value, words)| html! {
+                <option value={value.clone()} selected={*value == held}>{ words }</option>
+            }) }
+        </select>
+    };
+    field(
+        &id,
+        &label.into(),
+        help.map(AttrValue::from).as_ref(),
+        error.as_ref(),
+        control,
+    )
+}
+
+/// Several lines of text.
+pub fn text_area(
+    id: &'static str,
+    label: &'static str,
+    value: &str,
+    on_input: Callback<String>,
+    help: &'static str,
+    error: Option<AttrValue>,
+) -> Html {
+    let is_wrong = error.is_some().then_some("true");
+    let oninput = move |event: InputEvent| {
+        if let Some(area) = event.target_dyn_into::<HtmlTextAreaElement>() {
+            on_input.emit(area.value());
+        }
+    };
+    let control = html! {
+        <textarea {id} rows="4" value={value.to_owned()} {oninput} autocomplete="off" spellcheck="false" aria-describedby={format!("{id}-note")} aria-invalid={is_wrong} />
+    };
+    field(
+        &id.into(),
+        &label.into(),
+        Some(&help.into()),
+        error.as_ref(),
+        control,
+    )
+}
+
+/// One of a few, each with a sentence: value, words, sentence.
+pub fn choices(
+    name: &'static str,
+    legend: &'static str,
+    held: &str,
+    options: &[(&'static str, &'static str, &'static str)],
+    on_change: &Callback<String>,
+) -> Html {
+    let option = |(value, words, sentence): &(&'static str, &'static str, &'static str)| {
+        let (on_change, value) = (on_change.clone(), *value);
+        html! {
+            <label class="choice">
+                <input type="radio" {name} {value} checked={held == value} onchange={move |_: Event| on_change.emit(value.to_owned())} />
+                <span>{ *words }<span class="field-help">{ *sentence }</span></span>
+            </label>
+        }
+    };
+    html! { <fieldset class="checks choices"><legend>{ legend }</legend>{ for options.iter().map(option) }</fieldset> }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use infra_watch_client::types::{Host, Role};
+use infra_watch_client::types::{Host, HostStatus, Role};
 use uuid::Uuid;
 use yew::prelude::*;
 
@@ -12,7 +12,7 @@ use super::icon::{Glyph, icon};
 use super::labels::{self, label_chips};
 use super::sparkline::sparkline;
 use super::status::{self, status_mark};
-use super::time::Time;
+use super::time::time_or;
 use crate::api::use_role;
 use crate::fleet::{Column, Sort};
 use crate::format;
@@ -45,7 +45,7 @@ pub fn FleetTable(props: &FleetTableProps) -> Html {
     let rows = use_rows(&body, props.places.len());
     let may_see = use_role() >= Role::Operator;
     let head = |column: Column, name: &'static str, class: &'static str| {
-        html! { <Head {column} {name} {class} sort={props.sort} on_sort={props.on_sort.clone()} /> }
+        head(column, name, class, props.sort, &props.on_sort)
     };
     let row = |place: usize| {
         let host = &props.hosts[props.places[place]];
@@ -80,27 +80,23 @@ pub fn FleetTable(props: &FleetTableProps) -> Html {
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct HeadProps {
-    column: Column,
-    name: AttrValue,
-    class: AttrValue,
-    sort: Sort,
-    on_sort: Callback<Column>,
-}
-
 /// A column's head, which orders by it.
-#[component]
-fn Head(props: &HeadProps) -> Html {
-    let is_active = props.sort.column == props.column;
+fn head(
+    column: Column,
+    name: &'static str,
+    class: &'static str,
+    sort: Sort,
+    on_sort: &Callback<Column>,
+) -> Html {
+    let is_active = sort.column == column;
     // Names and systems rise, figures fall: the worst is looked for first.
-    let rises = matches!(props.column, Column::Name | Column::Os) != props.sort.reversed;
+    let rises = matches!(column, Column::Name | Column::Os) != sort.reversed;
     let direction = is_active.then_some(if rises { "ascending" } else { "descending" });
-    let (on_sort, column) = (props.on_sort.clone(), props.column);
+    let on_sort = on_sort.clone();
     html! {
-        <th scope="col" class={props.class.clone()} aria-sort={direction}>
+        <th scope="col" {class} aria-sort={direction}>
             <button type="button" class="sort" onclick={move |_| on_sort.emit(column)}>
-                { &props.name }
+                { name }
                 if is_active { { icon(if rises { Glyph::Up } else { Glyph::Down }) } }
             </button>
         </th>
@@ -114,7 +110,7 @@ struct Look {
     name: String,
     labels: Pairs,
     os: String,
-    status: infra_watch_client::types::HostStatus,
+    status: HostStatus,
     cpu: Option<f64>,
     memory: Option<f64>,
     disk: Option<f64>,
@@ -123,6 +119,7 @@ struct Look {
     history: Vec<Option<f64>>,
     set_aside: usize,
     firing: u32,
+    is_out_of_reach: bool,
 }
 
 impl Look {
@@ -141,6 +138,8 @@ impl Look {
             history: history.cloned().unwrap_or_default(),
             set_aside: host.set_aside.len(),
             firing: if may_see { host.firing_alerts } else { 0 },
+            is_out_of_reach: host.status == HostStatus::Pending
+                && host.collection.failures.is_some_and(|count| count > 0),
         }
     }
 }
@@ -169,7 +168,7 @@ fn Row(props: &RowProps) -> Html {
     };
     html! {
         <tr data-host={look.name.clone()} data-status={status::name(look.status)} aria-rowindex={props.row.to_string()} {onclick}>
-            <td class="cell-status">{ status_mark(look.status) }</td>
+            <td class="cell-status" title={look.is_out_of_reach.then_some("It cannot be collected")}>{ status_mark(look.status) }</td>
             <td class="cell-name">
                 { link(to, "host-link", html! { <>{ &look.name }</> }) }
                 <span class="cell-notes">
@@ -184,7 +183,7 @@ fn Row(props: &RowProps) -> Html {
             <td class="cell-memory" data-label="Memory">{ bar("Memory", look.memory) }</td>
             <td class="cell-disk" data-label="Disk">{ bar("Disk, fullest mount", look.disk) }</td>
             <td class="cell-uptime">{ look.uptime.map_or_else(|| format::NOTHING.to_owned(), format::duration) }</td>
-            <td class="cell-seen"><Time at={look.last_seen_at} otherwise="never" /></td>
+            <td class="cell-seen">{ time_or(look.last_seen_at, "never") }</td>
         </tr>
     }
 }

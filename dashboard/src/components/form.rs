@@ -2,56 +2,57 @@
 
 use yew::prelude::*;
 
-#[derive(PartialEq, Properties)]
-pub struct FormProps {
-    /// It was sent.
-    pub on_submit: Callback<()>,
-    /// What the button says.
-    pub action: AttrValue,
-    /// Whether an answer is awaited.
-    #[prop_or_default]
-    pub busy: bool,
-    /// Whether it cannot be sent yet.
-    #[prop_or_default]
-    pub disabled: bool,
+/// The button that sends a form.
+pub struct Action {
+    /// What it says.
+    pub words: AttrValue,
     /// Whether it destroys something.
-    #[prop_or_default]
-    pub dangerous: bool,
-    /// What is wrong with the whole.
-    #[prop_or_default]
-    pub error: Option<AttrValue>,
-    /// It was given up; without this there is no button for it.
-    #[prop_or_default]
-    pub on_cancel: Option<Callback<()>>,
-    /// The fields.
-    pub children: Html,
+    pub is_dangerous: bool,
+    /// Whether the form cannot be sent yet.
+    pub is_disabled: bool,
 }
 
-/// Fields above, buttons below.
-#[component]
-pub fn Form(props: &FormProps) -> Html {
-    let on_submit = props.on_submit.clone();
+impl Action {
+    /// One that can be pressed and destroys nothing.
+    pub fn new(words: &'static str) -> Self {
+        Self {
+            words: words.into(),
+            is_dangerous: false,
+            is_disabled: false,
+        }
+    }
+}
+
+/// Fields above, buttons below; without `on_cancel` it cannot be given up.
+pub fn form(
+    action: Action,
+    is_busy: bool,
+    error: Option<AttrValue>,
+    on_submit: Callback<()>,
+    on_cancel: Option<Callback<()>>,
+    fields: Html,
+) -> Html {
     let onsubmit = move |event: SubmitEvent| {
         event.prevent_default();
         on_submit.emit(());
     };
-    let cancel = props.on_cancel.clone().map(|on_cancel| {
+    let cancel = on_cancel.map(|on_cancel| {
         html! { <button type="button" class="button" onclick={move |_| on_cancel.emit(())}>{ "Cancel" }</button> }
     });
-    let class = if props.dangerous {
+    let class = if action.is_dangerous {
         "button button-danger"
     } else {
         "button button-primary"
     };
     html! {
         <form class="form" {onsubmit} novalidate={true}>
-            { props.children.clone() }
-            if let Some(error) = &props.error {
+            { fields }
+            if let Some(error) = error {
                 <p class="form-error" role="alert">{ error }</p>
             }
             <div class="form-buttons">
                 { for cancel }
-                <button type="submit" {class} disabled={props.busy || props.disabled} aria-busy={props.busy.to_string()}>{ &props.action }</button>
+                <button type="submit" {class} disabled={is_busy || action.is_disabled} aria-busy={is_busy.to_string()}>{ action.words }</button>
             </div>
         </form>
     }

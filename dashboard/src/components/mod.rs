@@ -8,6 +8,7 @@ pub mod change;
 pub mod chart;
 pub mod dialog;
 pub mod empty;
+pub mod fact;
 pub mod field;
 pub mod filters;
 pub mod fleet_table;

@@ -3,7 +3,7 @@
 use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
-use crate::hooks::clock::{use_now, zone};
+use crate::hooks::clock::{self, zone};
 use crate::range::{self, PRESETS, Range};
 
 #[derive(PartialEq, Properties)]
@@ -40,16 +40,15 @@ pub fn RangePicker(props: &RangePickerProps) -> Html {
                 <button type="button" aria-pressed={free.to_string()} title="Between two dates" onclick={show}>{ "Dates" }</button>
             </div>
             if free {
-                <Dates range={props.range} on_change={props.on_change.clone()} />
+                { dates(props) }
             }
         </div>
     }
 }
 
 /// Two dates; a change of either is taken at once.
-#[component]
-fn Dates(props: &RangePickerProps) -> Html {
-    let now = use_now();
+fn dates(props: &RangePickerProps) -> Html {
+    let now = clock::read();
     let zone = zone(now);
     let (from, to) = props.range.bounds(now.timestamp());
     let field = |label: &'static str, seconds: i64, other: i64| {

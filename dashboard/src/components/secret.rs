@@ -4,6 +4,7 @@ use gloo_timers::callback::Timeout;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use yew::prelude::*;
 
+use super::dialog::Dialog;
 use super::icon::{Glyph, icon};
 
 /// How long the button says that it worked.
@@ -51,4 +52,29 @@ pub fn Copy(props: &CopyProps) -> Html {
             </div>
         </div>
     }
+}
+
+/// A secret, this once, and the command line that it is for.
+pub fn shown_once(
+    title: &'static str,
+    label: &'static str,
+    secret: String,
+    command: Option<String>,
+    on_close: Callback<()>,
+) -> Html {
+    let done = on_close.reform(|_: MouseEvent| ());
+    html! {
+        <Dialog {title} {on_close}>
+            <p class="note">{ "This is the only time it is shown. Copy it now." }</p>
+            <Copy {label} value={secret} />
+            if let Some(command) = command { <Copy label="Command line" value={command} /> }
+            <div class="form-buttons"><button type="button" class="button button-primary" onclick={done}>{ "Done" }</button></div>
+        </Dialog>
+    }
+}
+
+/// Where this dashboard is, as agents and collectors are told it.
+pub fn origin() -> String {
+    let origin = web_sys::window().and_then(|window| window.location().origin().ok());
+    origin.unwrap_or_default()
 }

@@ -7,23 +7,21 @@ use crate::format;
 use crate::hooks::clock::{use_now, zone};
 
 #[derive(PartialEq, Properties)]
-pub struct TimeProps {
+struct TimeProps {
     /// The moment, if there is one.
-    pub at: Option<DateTime<Utc>>,
+    at: Option<DateTime<Utc>>,
     /// What stands there without one.
-    #[prop_or(format::NOTHING.into())]
-    pub otherwise: AttrValue,
+    otherwise: &'static str,
     /// Whether the exact time stands beside the words instead of behind them.
-    #[prop_or_default]
-    pub exact: bool,
+    exact: bool,
 }
 
 /// `3 min ago`, or `in 3 d`.
 #[component]
-pub fn Time(props: &TimeProps) -> Html {
+fn Time(props: &TimeProps) -> Html {
     let now = use_now();
     let Some(at) = props.at else {
-        return html! { <span class="muted">{ &props.otherwise }</span> };
+        return html! { <span class="muted">{ props.otherwise }</span> };
     };
     let words = format::ahead_or_ago(at, now);
     let exact = format::moment(at, zone(at));
@@ -36,4 +34,19 @@ pub fn Time(props: &TimeProps) -> Html {
             }
         </time>
     }
+}
+
+/// `3 min ago`, or `in 3 d`, or what stands for nothing.
+pub fn time(at: Option<DateTime<Utc>>) -> Html {
+    time_or(at, format::NOTHING)
+}
+
+/// The same with other words for nothing.
+pub fn time_or(at: Option<DateTime<Utc>>, otherwise: &'static str) -> Html {
+    html! { <Time {at} {otherwise} exact={false} /> }
+}
+
+/// The same with the exact time beside it.
+pub fn exact_time(at: Option<DateTime<Utc>>, otherwise: &'static str) -> Html {
+    html! { <Time {at} {otherwise} exact={true} /> }
 }

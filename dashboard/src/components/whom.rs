@@ -2,7 +2,7 @@
 
 use yew::prelude::*;
 
-use super::field::{SelectField, TextField};
+use super::field::{TextField, select_field};
 use crate::whom::{Whom, Whose};
 
 /// All hosts, or which.
@@ -28,7 +28,7 @@ pub fn whom_fields(whom: &Whom, on_change: Callback<Whom>, error: Option<AttrVal
     };
     html! {
         <>
-            <SelectField id="whose" label="Where" value={held.map_or("", |(_, words)| *words)} options={options.to_vec()} on_change={on_whose} />
+            { select_field("whose".into(), "Where", held.map_or("", |(_, words)| *words), &options, on_whose, None, None) }
             if whose != Whose::All {
                 <TextField id="which" {label} value={whom.which.clone()} on_input={on_which} {error} {placeholder} />
             }

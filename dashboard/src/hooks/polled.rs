@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::rc::Rc;
 
+use futures_util::FutureExt as _;
 use gloo_timers::future::TimeoutFuture;
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
@@ -30,7 +31,7 @@ where
         let key = key.clone();
         move |api| {
             let answer = fetch(api, key.clone());
-            Box::pin(async move { Ok(Shared::new(answer.await?).erased()) }) as Pending<_>
+            Box::pin(answer.map(|answer| Ok(Shared::new(answer?).erased()))) as Pending<_>
         }
     };
     use_followed(Key(Rc::new(key)), every_seconds, Rc::new(ask)).typed()

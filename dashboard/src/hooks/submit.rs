@@ -1,5 +1,6 @@
 //! What a form does when it is sent: once at a time, and what is wrong goes beside the fields.
 
+use futures_util::FutureExt as _;
 use infra_watch_client::Operation;
 use wasm_bindgen_futures::spawn_local;
 use yew::prelude::*;
@@ -67,10 +68,10 @@ impl Submit {
 
     /// The same for what is more than one operation.
     pub fn run<T: 'static>(&self, answer: Pending<T>, done: impl FnOnce(T) + 'static) {
-        self.follow(Box::pin(async move {
-            let value = answer.await?;
+        self.follow(Box::pin(answer.map(|answer| {
+            let value = answer?;
             Ok(Box::new(move || done(value)) as Box<dyn FnOnce()>)
-        }));
+        })));
     }
 
     /// The part that is the same for every form.

@@ -15,11 +15,12 @@ use crate::alert::{self, Band, began, lasted, span};
 use crate::api::{ApiError, use_role};
 use crate::components::alert::{notes, severity_mark, state_mark};
 use crate::components::change::ChangeList;
+use crate::components::fact::fact;
 use crate::components::field::TextField;
 use crate::components::fold::Fold;
-use crate::components::form::Form;
+use crate::components::form::{Action, form};
 use crate::components::go::{Address, link};
-use crate::components::time::Time;
+use crate::components::time::{exact_time, time};
 use crate::format::{self, Unit};
 use crate::hooks::clock::{use_now, zone};
 use crate::hooks::polled::use_polled;
@@ -105,7 +106,6 @@ pub fn AlertPage(props: &AlertPageProps) -> Html {
 }
 
 fn header(alert: &Alert, role: Role, now: DateTime<Utc>) -> Html {
-    let fact = |name: &'static str, value: Html| html! { <div class="fact"><dt>{ name }</dt><dd>{ value }</dd></div> };
     let host = Route::Host {
         host_id: alert.host_id,
     };
@@ -134,10 +134,10 @@ fn header(alert: &Alert, role: Role, now: DateTime<Utc>) -> Html {
             <p class="alert-summary">{ link(host, "host-link", html! { &alert.host_name }) }{ ": " }{ &alert.summary }{ "." }</p>
             <dl class="card facts facts-whole">
                 { fact("Rule", if is_admin { link(rule, "", html! { &alert.sentence }) } else { html! { &alert.sentence } }) }
-                { fact("Began to hold", html! { <Time at={Some(alert.pending_at)} exact={true} /> }) }
-                { fact("Began to fire", html! { <Time at={alert.started_at} exact={true} otherwise="not yet" /> }) }
+                { fact("Began to hold", exact_time(Some(alert.pending_at), format::NOTHING)) }
+                { fact("Began to fire", exact_time(alert.started_at, "not yet")) }
                 if alert.ended_at.is_some() {
-                    { fact("Over", html! { <><Time at={alert.ended_at} />{ ", " }{ over }</> }) }
+                    { fact("Over", html! { <>{ time(alert.ended_at) }{ ", " }{ over }</> }) }
                 }
                 { fact(if alert.ended_at.is_some() { "Lasted" } else { "Lasts" }, html! { lasted(alert, now) }) }
                 if alert.value.is_some() && alert.unit.is_some() {
@@ -156,6 +156,10 @@ fn chart(known: &Known, now: DateTime<Utc>) -> Html {
     if condition.kind == ConditionKind::Drift {
         let drift = Address::new(Route::Host { host_id }, [("tab", "drift".to_owned())]);
         return html! { <p class="card alert-part">{ link(drift, "", html! { "What differs from the baseline now, and what may be done about it" }) }</p> };
+    }
+    if condition.kind == ConditionKind::HostKey {
+        let collection = Address::new(Route::Host { host_id }, [("tab", "collection".to_owned())]);
+        return html! { <p class="card alert-part">{ link(collection, "", html! { "The key that is known, the one that is shown, and what may be done about it" }) }</p> };
     }
     let (from, to) = span(alert, now);
     let to = (to + STEP_SECONDS - 1) / STEP_SECONDS * STEP_SECONDS;
@@ -217,7 +221,7 @@ fn told(notifications: &[Notification]) -> Html {
         html! {
             <li class="told">
                 <strong>{ &notification.channel_name }</strong>{ " " }{ what }{ ": " }{ outcome }{ for tries }
-                <span class="muted">{ " · " }<Time at={notification.ended_at.or(Some(notification.created_at))} /></span>
+                <span class="muted">{ " · " }{ time(notification.ended_at.or(Some(notification.created_at))) }</span>
                 if let Some(error) = &notification.error { <p class="field-error">{ error }</p> }
             </li>
         }
@@ -230,7 +234,7 @@ fn acknowledgement(alert: &Alert, on_done: Callback<()>) -> Html {
     let content = match &alert.acknowledgement {
         Some(known) => html! {
             <>
-                <p><strong>{ &known.by }</strong>{ " · " }<Time at={Some(known.at)} /></p>
+                <p><strong>{ &known.by }</strong>{ " · " }{ time(Some(known.at)) }</p>
                 if !known.comment.is_empty() { <p class="alert-comment">{ &known.comment }</p> }
             </>
         },
@@ -278,8 +282,10 @@ fn Acknowledge(props: &AcknowledgeProps) -> Html {
         Callback::from(move |text| comment.set(text))
     };
     html! {
-        <Form {on_submit} action="Take it on" busy={submit.is_busy()} error={submit.whole(&["comment"])}>
-            <TextField id="comment" label="Comment" value={(*comment).clone()} {on_input} error={submit.field("comment")} help="Nobody is told again until it is over." />
-        </Form>
-    }
+            { form(Action::new("Take it on"), submit.is_busy(), submit.whole(&["comment"]), on_submit, None, html! {
+    <>
+                <TextField id="comment" label="Comment" value={(*comment).clone()} {on_input} error={submit.field("comment")} help="Nobody is told again until it is over." />
+            </>
+    }) }
+        }
 }

@@ -8,7 +8,7 @@ use yew::prelude::*;
 use super::metrics::{changes, skeleton};
 use crate::alert::Band;
 use crate::components::chart::ChartCard;
-use crate::components::empty::Empty;
+use crate::components::empty::empty;
 use crate::components::go::Address;
 use crate::components::icon::Glyph;
 use crate::components::rail::History;
@@ -78,7 +78,7 @@ pub fn AlertChart(props: &AlertChartProps) -> Html {
         Address::new(Route::Host { host_id }, span).go();
     });
     found.show(|| skeleton(1), |found| match &found.0 {
-        None => html! { <div class="card"><Empty glyph={Glyph::Table} title="Nothing was measured in this time." /></div> },
+        None => html! { <div class="card">{ empty(Glyph::Table, "Nothing was measured in this time.", Html::default()) }</div> },
         Some(panel) => {
             let (sets, bands) = (found.1.clone(), (*bands).clone());
             let history = History { host_id, sets, bands };

@@ -10,7 +10,7 @@ use super::section::{SectionPage, skeleton};
 use crate::api::{Api, PAGE_ITEMS, use_role};
 use crate::components::alert::severity_mark;
 use crate::components::ask::Ask;
-use crate::components::empty::Empty;
+use crate::components::empty::empty;
 use crate::components::go::{Address, link};
 use crate::components::icon::Glyph;
 use crate::format;
@@ -142,7 +142,7 @@ pub fn AlertRules() -> Html {
         <SectionPage route={Route::AlertRules} about="When alerts fire, on which hosts, and who is told." {create} {on_create}>
             if let Some(error) = submit.whole(&[]) { <p class="form-error" role="alert">{ error }</p> }
             { known.show(skeleton, |known| if known.rules.is_empty() {
-                html! { <div class="card"><Empty glyph={Glyph::Bell} title="There is no rule."><p class="muted">{ "Without one nothing fires, not even for a host that is down." }</p></Empty></div> }
+                html! { <div class="card">{ empty(Glyph::Bell, "There is no rule.", html! { <p class="muted">{ "Without one nothing fires, not even for a host that is down." }</p> }) }</div> }
             } else {
                 html! {
                     <div class="card table-card">

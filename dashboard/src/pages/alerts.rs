@@ -9,11 +9,11 @@ use super::section::{SectionPage, skeleton};
 use crate::alert::{began, lasted};
 use crate::api::PAGE_ITEMS;
 use crate::components::alert::{notes, severity_mark, state_mark};
-use crate::components::empty::Empty;
+use crate::components::empty::empty;
 use crate::components::filters::{Filter, filters};
 use crate::components::go::{Address, link};
 use crate::components::icon::Glyph;
-use crate::components::time::Time;
+use crate::components::time::time;
 use crate::hooks::clock::{self, use_now};
 use crate::hooks::paged::use_paged;
 use crate::hooks::polled::use_polled;
@@ -37,8 +37,7 @@ const SPANS: [(&str, &str, i64); 4] = [
 const NAMES: [&str; 5] = ["state", "severity", "rule", "host", "range"];
 
 /// The log of all hosts.
-#[component]
-pub fn Alerts() -> Html {
+pub fn alerts() -> Html {
     html! {
         <SectionPage route={Route::Alerts} about="What fires and what is pending, then what is over, newest first.">
             <AlertLog />
@@ -167,7 +166,7 @@ pub fn AlertLog(props: &AlertLogProps) -> Html {
                 if host_id.is_none() {
                     <td data-label="Host">{ link(host, "", html! { &alert.host_name }) }if let Some(instance) = &alert.instance { <span class="muted">{ " " }{ instance }</span> }</td>
                 }
-                <td data-label="Since" class="nowrap"><Time at={Some(began(alert))} /></td>
+                <td data-label="Since" class="nowrap">{ time(Some(began(alert))) }</td>
                 <td data-label="For" class="nowrap">{ lasted(alert, now) }</td>
                 <td class="cell-state"><span class="cell-notes">{ state_mark(alert.state) }{ notes(alert) }</span></td>
             </tr>
@@ -205,12 +204,13 @@ fn nothing(is_narrow: bool, state: Option<AlertState>) -> Html {
         (true, _) => "No alert is like that.",
         (false, _) => "No alert fires, and none ever did.",
     };
-    html! {
-        <div class="card"><Empty glyph={Glyph::Bell} {title}>
+    let next = html! {
+        <>
             <p class="muted">{ "The rules say when one does." }</p>
             { link(Route::AlertRules, "button", html! { "Rules" }) }
-        </Empty></div>
-    }
+        </>
+    };
+    html! { <div class="card">{ empty(Glyph::Bell, title, next) }</div> }
 }
 
 /// The log of what fires.

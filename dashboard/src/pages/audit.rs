@@ -5,7 +5,8 @@ use infra_watch_client::types::{AuditEntry, PageAuditEntry};
 use yew::prelude::*;
 
 use super::section::{SectionPage, skeleton};
-use crate::components::time::Time;
+use crate::components::time::exact_time;
+use crate::format;
 use crate::hooks::polled::use_polled;
 use crate::hooks::submit::use_submit;
 use crate::route::Route;
@@ -58,7 +59,7 @@ pub fn Audit() -> Html {
 fn row(entry: &AuditEntry) -> Html {
     html! {
         <tr key={entry.audit_id.as_u128()}>
-            <td data-label="When" class="nowrap"><Time at={Some(entry.at)} exact={true} /></td>
+            <td data-label="When" class="nowrap">{ exact_time(Some(entry.at), format::NOTHING) }</td>
             <td data-label="Who">{ &entry.actor_name }<span class="muted">{ format!(" {}", entry.actor_kind.replace('_', " ")) }</span></td>
             <td data-label="What"><code>{ &entry.action }</code></td>
             <td data-label="Object" title={entry.object_id.map(|id| id.to_string())}>{ &entry.object_name }</td>

@@ -9,7 +9,7 @@ use super::configuration::skeleton;
 use crate::components::change::ChangeList;
 use crate::components::fold::Fold;
 use crate::components::go::{Address, link};
-use crate::components::time::Time;
+use crate::components::time::time;
 use crate::configuration::{Side, Which};
 use crate::format;
 use crate::hooks::paged::use_paged;
@@ -65,7 +65,7 @@ fn entry(host_id: Uuid, baseline: &Baseline) -> Html {
         <li key={id.as_u128()} class="baseline" data-baseline={id.to_string()}>
             <div class="baseline-head">
                 <span class="baseline-reason">{ &baseline.reason }</span>
-                <span class="muted">{ &baseline.by }{ " · " }<Time at={Some(baseline.at)} /></span>
+                <span class="muted">{ &baseline.by }{ " · " }{ time(Some(baseline.at)) }</span>
                 <span class="baseline-links">{ link(configuration, "", html! { <>{ "Configuration" }</> }) }{ link(compare, "", html! { <>{ "Compare with now" }</> }) }</span>
             </div>
             if !baseline.items.is_empty() {

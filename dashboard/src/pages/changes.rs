@@ -8,12 +8,12 @@ use super::configuration::skeleton;
 use super::host_changes::SetCard;
 use crate::change::{Set, key_pattern};
 use crate::components::change::change_parts;
-use crate::components::empty::Empty;
+use crate::components::empty::empty;
 use crate::components::filters::{Filter, filters, labels};
 use crate::components::fold::Fold;
 use crate::components::go::{Address, link};
 use crate::components::icon::Glyph;
-use crate::components::time::Time;
+use crate::components::time::time;
 use crate::format;
 use crate::hooks::clock;
 use crate::hooks::paged::use_paged;
@@ -86,7 +86,7 @@ pub fn Changes() -> Html {
             <header class="page-head"><div><h1>{ "Changes" }</h1><p class="muted">{ "What changed in the fleet, newest first." }</p></div></header>
             <div class="filters-row">{ filters(&query, &fields, Html::default()) }</div>
             { changes.list.show(skeleton, |pages| if pages.items.is_empty() {
-                html! { <div class="card"><Empty glyph={Glyph::Change} title="Nothing like that has changed in this time." /></div> }
+                html! { <div class="card">{ empty(Glyph::Change, "Nothing like that has changed in this time.", Html::default()) }</div> }
             } else {
                 html! {
                     <>
@@ -121,7 +121,7 @@ fn group(item: &ChangeItem) -> Html {
         <span class={format!("group-line change-{}", change.kind)} data-group={change.key.clone()}>
             { change_parts(change, true) }
             <span class="group-count">{ match group.hosts.as_slice() { [only] => format!("on {}", only.host_name), _ => format!("on {}", format::count(count(group), "host")) } }</span>
-            <span class="group-time muted"><Time at={Some(group.last_at)} />if group.first_at != group.last_at { { ", first " }<Time at={Some(group.first_at)} /> }</span>
+            <span class="group-time muted">{ time(Some(group.last_at)) }if group.first_at != group.last_at { { ", first " }{ time(Some(group.first_at)) } }</span>
         </span>
     };
     html! { <Fold {key} {title} {view} class="group" /> }
@@ -141,5 +141,5 @@ fn host(host: &ChangedHost) -> Html {
             ("change", host.change_set_id.to_string()),
         ],
     );
-    html! { <li>{ link(to, "", html! { <>{ &host.host_name }</> }) }<span class="muted">{ " " }<Time at={Some(host.at)} /></span></li> }
+    html! { <li>{ link(to, "", html! { <>{ &host.host_name }</> }) }<span class="muted">{ " " }{ time(Some(host.at)) }</span></li> }
 }

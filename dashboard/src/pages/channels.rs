@@ -12,9 +12,9 @@ use crate::alert;
 use crate::api::{Api, ApiError, PAGE_ITEMS};
 use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
-use crate::components::empty::Empty;
-use crate::components::field::{SelectField, TextField};
-use crate::components::form::Form;
+use crate::components::empty::empty;
+use crate::components::field::{TextField, select_field};
+use crate::components::form::{Action, form};
 use crate::components::icon::Glyph;
 use crate::components::status::mark;
 use crate::format;
@@ -67,7 +67,7 @@ pub fn Channels() -> Html {
     html! {
         <SectionPage route={Route::Channels} about="How people are told of alerts. Rules name the channels that they tell." create={Some(AttrValue::from("New channel"))} on_create={start(Doing::Edit(None))}>
             { channels.show(skeleton, |channels| if channels.is_empty() {
-                html! { <div class="card"><Empty glyph={Glyph::Bell} title="There is no channel yet."><p class="muted">{ "Make a webhook or an e-mail channel, then name it in a rule." }</p></Empty></div> }
+                html! { <div class="card">{ empty(Glyph::Bell, "There is no channel yet.", html! { <p class="muted">{ "Make a webhook or an e-mail channel, then name it in a rule." }</p> }) }</div> }
             } else {
                 html! {
                     <div class="card table-card">
@@ -363,32 +363,34 @@ fn EditChannel(props: &EditChannelProps) -> Html {
         "to",
     ];
     html! {
-        <Dialog {title} on_close={props.on_close.clone()}>
-            <Form {on_submit} {action} busy={submit.is_busy()} error={submit.whole(&shown)} on_cancel={Some(props.on_close.clone())}>
-                { text("name", "Name", &draft.name, |draft, text| draft.name = text, "") }
-                if is_new {
-                    <SelectField id="kind" label="Kind" value={if draft.is_email { "email" } else { "webhook" }} options={kinds.map(words).to_vec()} on_change={take(|draft, text| draft.is_email = text == "email")} />
-                }
-                if draft.is_email {
-                    { text("smtp_host", "Mail server", &draft.host, |draft, text| draft.host = text, "") }
-                    <div class="field-pair">
-                        { text("smtp_port", "Port", &draft.port, |draft, text| draft.port = text, "") }
-                        <SelectField id="security" label="Kept private by" value={draft.security.clone()} options={securities.map(words).to_vec()} on_change={take(|draft, text| draft.security = text)} error={submit.field("security")} />
-                    </div>
-                    <div class="field-pair">
-                        { text("username", "User name", &draft.username, |draft, text| draft.username = text, "Empty: no login.") }
-                        { text("password", "Password", &draft.password, |draft, text| draft.password = text, stays("")) }
-                    </div>
-                    { text("from", "From", &draft.from, |draft, text| draft.from = text, "") }
-                    { text("to", "To", &draft.to, |draft, text| draft.to = text, "Several are separated by commas.") }
-                } else {
-                    { text("url", "URL", &draft.url, |draft, text| draft.url = text, "Gets a body as Alertmanager's webhooks have it.") }
-                    { text("secret", "Secret", &draft.secret, |draft, text| draft.secret = text, stays("Signs each request: HMAC-SHA256.")) }
-                    { text("heartbeat_seconds", "Sign of life each", &draft.heartbeat, |draft, text| draft.heartbeat = text, "Tells that the backend is alive, such as 1m; empty is never.") }
-                }
-            </Form>
-        </Dialog>
-    }
+            <Dialog {title} on_close={props.on_close.clone()}>
+                { form(Action::new(action), submit.is_busy(), submit.whole(&shown), on_submit, Some(props.on_close.clone()), html! {
+    <>
+                    { text("name", "Name", &draft.name, |draft, text| draft.name = text, "") }
+                    if is_new {
+                        { select_field("kind".into(), "Kind", if draft.is_email { "email" } else { "webhook" }, &kinds.map(words), take(|draft, text| draft.is_email = text == "email"), None, None) }
+                    }
+                    if draft.is_email {
+                        { text("smtp_host", "Mail server", &draft.host, |draft, text| draft.host = text, "") }
+                        <div class="field-pair">
+                            { text("smtp_port", "Port", &draft.port, |draft, text| draft.port = text, "") }
+                            { select_field("security".into(), "Kept private by", &draft.security, &securities.map(words), take(|draft, text| draft.security = text), None, submit.field("security")) }
+                        </div>
+                        <div class="field-pair">
+                            { text("username", "User name", &draft.username, |draft, text| draft.username = text, "Empty: no login.") }
+                            { text("password", "Password", &draft.password, |draft, text| draft.password = text, stays("")) }
+                        </div>
+                        { text("from", "From", &draft.from, |draft, text| draft.from = text, "") }
+                        { text("to", "To", &draft.to, |draft, text| draft.to = text, "Several are separated by commas.") }
+                    } else {
+                        { text("url", "URL", &draft.url, |draft, text| draft.url = text, "Gets a body as Alertmanager's webhooks have it.") }
+                        { text("secret", "Secret", &draft.secret, |draft, text| draft.secret = text, stays("Signs each request: HMAC-SHA256.")) }
+                        { text("heartbeat_seconds", "Sign of life each", &draft.heartbeat, |draft, text| draft.heartbeat = text, "Tells that the backend is alive, such as 1m; empty is never.") }
+                    }
+                </>
+    }) }
+            </Dialog>
+        }
 }
 
 /// Asks for the name before the channel goes.

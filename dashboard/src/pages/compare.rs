@@ -12,7 +12,7 @@ use super::snapshots::Snapshots;
 use crate::api::PAGE_ITEMS;
 use crate::components::capped::Capped;
 use crate::components::change::{change_sign, item_name};
-use crate::components::empty::Empty;
+use crate::components::empty::empty;
 use crate::components::filters::{Filter, filters};
 use crate::components::icon::{Glyph, icon};
 use crate::configuration::{Side, Which};
@@ -87,7 +87,7 @@ fn two_sides(hosts: &Shared<Vec<Host>>, query: &Query) -> Html {
             if let (Some(left), Some(right)) = (left, right) {
                 <Diff left={left.text()} right={right.text()} query={query.clone()} />
             } else {
-                <div class="card"><Empty glyph={Glyph::Compare} title="Choose a host on each side."><p class="muted">{ "The same host twice compares two of its configurations." }</p></Empty></div>
+                <div class="card">{ empty(Glyph::Compare, "Choose a host on each side.", html! { <p class="muted">{ "The same host twice compares two of its configurations." }</p> }) }</div>
             }
         </>
     }
@@ -155,7 +155,7 @@ fn Diff(props: &DiffProps) -> Html {
     );
     diff.show(skeleton, |diff| {
         if diff.items.is_empty() {
-            return html! { <div class="card"><Empty glyph={Glyph::Tick} title="Nothing differs." /></div> };
+            return html! { <div class="card">{ empty(Glyph::Tick, "Nothing differs.", Html::default()) }</div> };
         }
         let is_text = query.get("view") == Some("unified");
         let fields = [

@@ -8,7 +8,7 @@ use yew::prelude::*;
 use super::compare::host_choice;
 use super::configuration::skeleton;
 use crate::components::change::ChangeList;
-use crate::components::empty::Empty;
+use crate::components::empty::empty;
 use crate::components::filters::{Filter, filters, labels};
 use crate::components::fold::Fold;
 use crate::components::icon::Glyph;
@@ -55,7 +55,7 @@ pub fn Group(props: &GroupProps) -> Html {
                 }) }
             </div>
             { members.list.show(skeleton, |pages| if pages.items.is_empty() {
-                html! { <div class="card"><Empty glyph={Glyph::Search} title="No host has these labels." /></div> }
+                html! { <div class="card">{ empty(Glyph::Search, "No host has these labels.", Html::default()) }</div> }
             } else {
                 html! { <div class="card groups">{ for pages.items.iter().map(member) }</div> }
             }) }

@@ -9,13 +9,13 @@ use super::snapshots::Snapshots;
 use crate::change::value;
 use crate::components::capped::Capped;
 use crate::components::change::item_name;
-use crate::components::empty::Empty;
+use crate::components::empty::empty;
 use crate::components::filters::{Filter, filters};
 use crate::components::fold::Fold;
 use crate::components::go::{Address, link};
 use crate::components::icon::{Glyph, icon};
 use crate::components::secret::Copy;
-use crate::components::time::Time;
+use crate::components::time::time;
 use crate::configuration::{Item, Side, Which, items, search};
 use crate::format;
 use crate::hooks::polled::use_polled;
@@ -35,12 +35,17 @@ struct Looked {
 
 /// Says how a host comes to have a configuration here.
 pub fn nothing_yet() -> Html {
-    html! {
-        <Empty glyph={Glyph::Inventory} title="No configuration has arrived from this host yet.">
+    let next = html! {
+        <>
             <p class="muted">{ "Agents send one soon after they start, and then once an hour. An agent of an older version sends none: update it, and look at what it would send:" }</p>
             <Copy label="On the host" value="infra-watch-agent report --pretty" />
-        </Empty>
-    }
+        </>
+    };
+    empty(
+        Glyph::Inventory,
+        "No configuration has arrived from this host yet.",
+        next,
+    )
 }
 
 #[derive(PartialEq, Properties)]
@@ -124,7 +129,7 @@ fn content(looked: &Looked, query: &Query) -> Html {
     html! {
         <>
             <div class="section-tiles" role="group" aria-label="Sections">
-                { tile(None, "everything", looked.items.len(), html! { <span class="muted">{ "taken " }<Time at={Some(looked.taken_at)} /></span> }) }
+                { tile(None, "everything", looked.items.len(), html! { <span class="muted">{ "taken " }{ time(Some(looked.taken_at)) }</span> }) }
                 { for looked.freshness.iter().map(|fresh| tile(Some(&fresh.section), &fresh.section, count(&fresh.section), freshness(fresh))) }
             </div>
             { table(&looked.items, places) }
@@ -136,9 +141,9 @@ fn content(looked: &Looked, query: &Query) -> Html {
 fn freshness(fresh: &SectionFreshness) -> Html {
     let error = fresh.error.as_deref().unwrap_or("it could not be read");
     match (fresh.is_stale, fresh.as_of) {
-        (false, as_of) => html! { <span class="muted"><Time at={as_of} /></span> },
+        (false, as_of) => html! { <span class="muted">{ time(as_of) }</span> },
         (true, Some(as_of)) => html! {
-            <span class="section-stale">{ icon(Glyph::Warning) }<span>{ "stale since " }<Time at={Some(as_of)} />{ format!(": {error}") }</span></span>
+            <span class="section-stale">{ icon(Glyph::Warning) }<span>{ "stale since " }{ time(Some(as_of)) }{ format!(": {error}") }</span></span>
         },
         (true, None) => {
             html! { <span class="section-stale">{ icon(Glyph::Warning) }<span>{ format!("never read: {error}") }</span></span> }
@@ -150,7 +155,11 @@ fn freshness(fresh: &SectionFreshness) -> Html {
 fn table(items: &Shared<Vec<Item>>, places: Vec<usize>) -> Html {
     let count = places.len();
     if count == 0 {
-        return html! { <Empty glyph={Glyph::Search} title="Nothing here has that in its key or value." /> };
+        return empty(
+            Glyph::Search,
+            "Nothing here has that in its key or value.",
+            Html::default(),
+        );
     }
     let items = items.clone();
     let view = Callback::from(move |shown| {

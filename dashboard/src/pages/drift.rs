@@ -12,13 +12,13 @@ use crate::api::{PAGE_ITEMS, use_role};
 use crate::change::of_drift;
 use crate::components::capped::Capped;
 use crate::components::change::{direction, disposition, item_name, values};
-use crate::components::empty::Empty;
+use crate::components::empty::empty;
 use crate::components::filters::{Filter, filters};
 use crate::components::go::{Address, link};
 use crate::components::icon::{Glyph, icon};
 use crate::components::labels;
 use crate::components::status::mark;
-use crate::components::time::Time;
+use crate::components::time::time;
 use crate::configuration::{Side, Which};
 use crate::format;
 use crate::hooks::polled::use_polled;
@@ -111,7 +111,7 @@ pub fn DriftTab(props: &DriftTabProps) -> Html {
 fn none(state: Option<&HostDriftState>) -> Html {
     match state.map(|state| state.state) {
         Some(DriftState::AtBaseline) => html! {
-            <div class="card"><Empty glyph={Glyph::Tick} title="Nothing differs from the baseline." /></div>
+            <div class="card">{ empty(Glyph::Tick, "Nothing differs from the baseline.", Html::default()) }</div>
         },
         _ => Html::default(),
     }
@@ -147,10 +147,10 @@ fn state_line(host: &Host, state: Option<&HostDriftState>, may_act: bool) -> Htm
     let about = match state.state {
         DriftState::Unknown => unknown(host, state),
         DriftState::Drifted => html! {
-            <>{ format!("{} from the baseline{}; the first left it ", differ(state.drifted), marked(state)) }<Time at={state.since} />{ "." }</>
+            <>{ format!("{} from the baseline{}; the first left it ", differ(state.drifted), marked(state)) }{ time(state.since) }{ "." }</>
         },
         DriftState::AtBaseline => html! {
-            <>{ "The configuration read " }<Time at={state.snapshot_at} />{ " is as it was approved " }<Time at={state.baseline_at} />{ marked(state) }{ "." }</>
+            <>{ "The configuration read " }{ time(state.snapshot_at) }{ " is as it was approved " }{ time(state.baseline_at) }{ marked(state) }{ "." }</>
         },
     };
     html! {
@@ -191,7 +191,7 @@ fn unknown(host: &Host, state: &HostDriftState) -> Html {
     if !host.stale_sections.is_empty() {
         return html! { format!("Could not be read for too long: {}. Whether it drifted cannot be said.{known}", host.stale_sections.join(", ")) };
     }
-    html! { <>{ "The last configuration was read " }<Time at={state.snapshot_at} />{ format!(", too long ago to say how the host is now.{known}") }</> }
+    html! { <>{ "The last configuration was read " }{ time(state.snapshot_at) }{ format!(", too long ago to say how the host is now.{known}") }</> }
 }
 
 /// What is chosen among the items, for those who may do something with it.
@@ -310,7 +310,7 @@ fn Items(props: &ItemsProps) -> Html {
         <>
             <div class="filters-row drift-bar">{ filters(&query, &fields, Html::default()) }{ for actions }</div>
             if shown_count == 0 {
-                <div class="card"><Empty glyph={Glyph::Search} title="No item is like that." /></div>
+                <div class="card">{ empty(Glyph::Search, "No item is like that.", Html::default()) }</div>
             } else {
                 <Capped count={shown_count} {view} />
             }
@@ -344,7 +344,7 @@ fn table(items: &[Drift], places: &[usize], shown: usize, choice: Option<&Choice
                 <th scope="row">{ item_name(section, &item.key) }</th>
                 <td class="cell-values">{ values(&change) }</td>
                 <td class="cell-direction">{ direction(&change) }</td>
-                <td data-label="Since"><Time at={Some(item.since)} /></td>
+                <td data-label="Since">{ time(Some(item.since)) }</td>
                 <td>{ disposition(item.disposition) }</td>
             </tr>
         });

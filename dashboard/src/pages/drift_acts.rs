@@ -9,8 +9,8 @@ use yew::prelude::*;
 use super::drift::Chosen;
 use crate::api::{ApiError, Pending, use_api};
 use crate::components::dialog::Dialog;
-use crate::components::field::{SelectField, TextField};
-use crate::components::form::Form;
+use crate::components::field::{TextField, select_field};
+use crate::components::form::{Action, form};
 use crate::components::labels;
 use crate::format;
 use crate::hooks::submit::use_submit;
@@ -99,15 +99,17 @@ pub fn DriftDialog(props: &DriftDialogProps) -> Html {
         })
     };
     html! {
-        <Dialog {title} on_close={props.on_close.clone()}>
-            <Form {on_submit} {action} busy={submit.is_busy()} error={submit.whole(&["reason"])} on_cancel={Some(props.on_close.clone())}>
-                <p>{ words }</p>
-                <ul class="chosen" tabindex="0" aria-label="Items">{ for items.iter().map(|(section, key)| html! { <li><code>{ key }</code><span class="muted">{ format!(" {section}") }</span></li> }) }</ul>
-                <TextField id="reason" label="Reason" value={(*reason).clone()} on_input={take(&reason)} error={submit.field("reason")} placeholder="Planned upgrade, ticket 4711" autofocus={true} />
-                <SelectField id="scope" label="Where" value={(*scope).clone()} options={scopes(host)} on_change={take(&scope)} />
-            </Form>
-        </Dialog>
-    }
+            <Dialog {title} on_close={props.on_close.clone()}>
+                { form(Action::new(action), submit.is_busy(), submit.whole(&["reason"]), on_submit, Some(props.on_close.clone()), html! {
+    <>
+                    <p>{ words }</p>
+                    <ul class="chosen" tabindex="0" aria-label="Items">{ for items.iter().map(|(section, key)| html! { <li><code>{ key }</code><span class="muted">{ format!(" {section}") }</span></li> }) }</ul>
+                    <TextField id="reason" label="Reason" value={(*reason).clone()} on_input={take(&reason)} error={submit.field("reason")} placeholder="Planned upgrade, ticket 4711" autofocus={true} />
+                    { select_field("scope".into(), "Where", &scope, &scopes(host), take(&scope), None, None) }
+                </>
+    }) }
+            </Dialog>
+        }
 }
 
 /// This host, those that have a label of it, or all.

@@ -9,11 +9,11 @@ use super::section::{SectionPage, skeleton};
 use crate::api::{Api, ApiError, PAGE_ITEMS};
 use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
-use crate::components::empty::Empty;
-use crate::components::field::{SelectField, TextField};
-use crate::components::form::Form;
+use crate::components::empty::empty;
+use crate::components::field::{TextField, select_field};
+use crate::components::form::{Action, form};
 use crate::components::icon::Glyph;
-use crate::components::time::Time;
+use crate::components::time::{time, time_or};
 use crate::components::whom::whom_fields;
 use crate::hooks::clock::{use_now, zone};
 use crate::hooks::polled::use_polled;
@@ -67,8 +67,8 @@ pub fn DriftRules() -> Html {
         html! {
             <tr key={rule.rule_id.as_u128()} data-rule={rule.key.clone()}>
                 <th scope="row" class="rule-sentence">{ sentence }if is_over { <span class="badge badge-ignored">{ "over" }</span> }<p class="meaning">{ &rule.reason }</p></th>
-                <td data-label="From"><Time at={rule.from} /></td>
-                <td data-label="To"><Time at={rule.to} otherwise="for ever" /></td>
+                <td data-label="From">{ time(rule.from) }</td>
+                <td data-label="To">{ time_or(rule.to, "for ever") }</td>
                 <td data-label="By">{ &rule.created_by }</td>
                 <td class="row-actions"><button type="button" class="button" data-action="delete" aria-label={format!("Delete the rule for {}", rule.key)} onclick={move |_| delete.emit(())}>{ "Delete" }</button></td>
             </tr>
@@ -78,7 +78,7 @@ pub fn DriftRules() -> Html {
     html! {
         <SectionPage route={Route::DriftRules} about="What is expected or does not matter. Rules mark changes; they hide none." create={Some(AttrValue::from("New rule"))} on_create={start(Doing::Create)}>
             { known.show(skeleton, |known| if known.rules.is_empty() {
-                html! { <div class="card"><Empty glyph={Glyph::Change} title="There is no rule."><p class="muted">{ "Every change counts as drift until its baseline is approved." }</p></Empty></div> }
+                html! { <div class="card">{ empty(Glyph::Change, "There is no rule.", html! { <p class="muted">{ "Every change counts as drift until its baseline is approved." }</p> }) }</div> }
             } else {
                 html! {
                     <div class="card table-card">
@@ -221,21 +221,23 @@ fn CreateRule(props: &CreateRuleProps) -> Html {
     };
     let shown = ["section", "key", "reason", "selector", "from", "to"];
     html! {
-        <Dialog title="New rule" on_close={props.on_close.clone()}>
-            <Form {on_submit} action="Create rule" busy={submit.is_busy()} error={submit.whole(&shown)} on_cancel={Some(props.on_close.clone())}>
-                <p class="note rule-draft" aria-live="polite">{ draft.sentence() }{ "." }</p>
-                <SelectField id="kind" label="What changes" value={if draft.is_expected { "expected" } else { "ignore" }} options={kinds.map(words).to_vec()} on_change={take(|draft, text| draft.is_expected = text == "expected")} />
-                <TextField id="section" label="Section" value={draft.section.clone()} on_input={take(|draft, text| draft.section = text)} error={submit.field("section")} help="packages, os, services, files, environment, or a pattern with * and ?." />
-                <TextField id="key" label="Item" value={draft.key.clone()} on_input={take(|draft, text| draft.key = text)} error={submit.field("key")} placeholder="dpkg/nginx*" help="The whole key, or a pattern with * and ?." autofocus={true} />
-                { whom_fields(&draft.whom, on_whom, submit.field("selector")) }
-                if draft.is_expected {
-                    <TextField id="from" label="From" kind="datetime-local" value={draft.from.clone()} on_input={take(|draft, text| draft.from = text)} error={submit.field("from")} help="Empty is from now on." />
-                    <TextField id="to" label="To" kind="datetime-local" value={draft.to.clone()} on_input={take(|draft, text| draft.to = text)} error={submit.field("to")} help="Empty is for ever." />
-                }
-                <TextField id="reason" label="Reason" value={draft.reason.clone()} on_input={take(|draft, text| draft.reason = text)} error={submit.field("reason")} placeholder="Planned upgrade, ticket 4711" />
-            </Form>
-        </Dialog>
-    }
+            <Dialog title="New rule" on_close={props.on_close.clone()}>
+                { form(Action::new("Create rule"), submit.is_busy(), submit.whole(&shown), on_submit, Some(props.on_close.clone()), html! {
+    <>
+                    <p class="note rule-draft" aria-live="polite">{ draft.sentence() }{ "." }</p>
+                    { select_field("kind".into(), "What changes", if draft.is_expected { "expected" } else { "ignore" }, &kinds.map(words), take(|draft, text| draft.is_expected = text == "expected"), None, None) }
+                    <TextField id="section" label="Section" value={draft.section.clone()} on_input={take(|draft, text| draft.section = text)} error={submit.field("section")} help="packages, os, services, files, environment, or a pattern with * and ?." />
+                    <TextField id="key" label="Item" value={draft.key.clone()} on_input={take(|draft, text| draft.key = text)} error={submit.field("key")} placeholder="dpkg/nginx*" help="The whole key, or a pattern with * and ?." autofocus={true} />
+                    { whom_fields(&draft.whom, on_whom, submit.field("selector")) }
+                    if draft.is_expected {
+                        <TextField id="from" label="From" kind="datetime-local" value={draft.from.clone()} on_input={take(|draft, text| draft.from = text)} error={submit.field("from")} help="Empty is from now on." />
+                        <TextField id="to" label="To" kind="datetime-local" value={draft.to.clone()} on_input={take(|draft, text| draft.to = text)} error={submit.field("to")} help="Empty is for ever." />
+                    }
+                    <TextField id="reason" label="Reason" value={draft.reason.clone()} on_input={take(|draft, text| draft.reason = text)} error={submit.field("reason")} placeholder="Planned upgrade, ticket 4711" />
+                </>
+    }) }
+            </Dialog>
+        }
 }
 
 /// Asks before the rule goes.

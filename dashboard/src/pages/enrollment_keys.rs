@@ -10,13 +10,14 @@ use super::section::{SectionPage, skeleton};
 use crate::api::{Api, ApiError, PAGE_ITEMS};
 use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
-use crate::components::empty::Empty;
-use crate::components::field::{SelectField, TextField};
-use crate::components::form::Form;
+use crate::components::empty::empty;
+use crate::components::field::{TextField, select_field};
+use crate::components::form::{Action, form};
+use crate::components::go::link;
 use crate::components::icon::Glyph;
 use crate::components::labels::{self, label_chips};
-use crate::components::secret::Copy;
-use crate::components::time::Time;
+use crate::components::secret::{Copy, origin, shown_once};
+use crate::components::time::{time, time_or};
 use crate::hooks::clock;
 use crate::hooks::polled::use_polled;
 use crate::hooks::submit::use_submit;
@@ -72,8 +73,8 @@ pub fn EnrollmentKeys() -> Html {
                 <th scope="row">{ &key.name }</th>
                 <td data-label="Uses" class="number">{ uses }</td>
                 <td data-label="Labels">{ label_chips(&labels::sorted(&key.labels)) }</td>
-                <td data-label="Ends"><Time at={key.expires_at} otherwise="never" /></td>
-                <td data-label="Made"><Time at={Some(key.created_at)} /></td>
+                <td data-label="Ends">{ time_or(key.expires_at, "never") }</td>
+                <td data-label="Made">{ time(Some(key.created_at)) }</td>
                 <td class="row-actions"><button type="button" class="button" aria-label={format!("Delete {}", key.name)} onclick={move |_| delete.emit(())}>{ "Delete" }</button></td>
             </tr>
         }
@@ -82,7 +83,7 @@ pub fn EnrollmentKeys() -> Html {
     html! {
         <SectionPage route={Route::EnrollmentKeys} about="An agent that starts with one of these keys joins the fleet." create={Some(AttrValue::from("New key"))} on_create={start(Doing::Create)}>
             { keys.show(skeleton, |keys| if keys.is_empty() {
-                html! { <div class="card"><Empty glyph={Glyph::Machine} title="There is no enrolment key yet."><p class="muted">{ "Make one to let agents join." }</p></Empty></div> }
+                html! { <div class="card">{ empty(Glyph::Machine, "There is no enrolment key yet.", html! { <p class="muted">{ "Make one to let agents join." }</p> }) }</div> }
             } else {
                 html! {
                     <div class="card table-card">
@@ -96,7 +97,10 @@ pub fn EnrollmentKeys() -> Html {
             { match (*doing).clone() {
                 Doing::Nothing => Html::default(),
                 Doing::Create => html! { <CreateKey on_close={close} on_done={created} /> },
-                Doing::Show(key) => html! { <ShowKey secret={key} on_close={close} /> },
+                Doing::Show(key) => {
+                    let command = Some(command_line(&key));
+                    shown_once("The new enrolment key", "Key", key, command, close)
+                }
                 Doing::Delete(key_id, name) => delete_key(key_id, name, close, keys.retry.clone()),
             } }
         </SectionPage>
@@ -145,15 +149,17 @@ fn CreateKey(props: &CreateKeyProps) -> Html {
         .map(|(days, words)| (AttrValue::from(*days), AttrValue::from(*words)))
         .collect::<Vec<_>>();
     html! {
-        <Dialog title="New enrolment key" on_close={props.on_close.clone()}>
-            <Form {on_submit} action="Create key" busy={submit.is_busy()} error={submit.whole(&["name", "expires_at", "max_uses", "labels"])} on_cancel={Some(props.on_close.clone())}>
-                <TextField id="name" label="Name" value={(*name).clone()} on_input={take(&name)} error={submit.field("name")} placeholder="Web servers" help="What the key is for." autofocus={true} />
-                <SelectField id="life" label="Ends after" value={(*days).clone()} options={lives} on_change={take(&days)} error={submit.field("expires_at")} />
-                <TextField id="max_uses" label="Uses at most" value={(*uses).clone()} on_input={take(&uses)} error={submit.field("max_uses")} help="How many hosts may enrol with it. Empty is no limit." />
-                <TextField id="labels" label="Labels" value={(*text).clone()} on_input={take(&text)} error={submit.field("labels")} placeholder="role=web, env=prod" help="Hosts that enrol with it start with these." />
-            </Form>
-        </Dialog>
-    }
+            <Dialog title="New enrolment key" on_close={props.on_close.clone()}>
+                { form(Action::new("Create key"), submit.is_busy(), submit.whole(&["name", "expires_at", "max_uses", "labels"]), on_submit, Some(props.on_close.clone()), html! {
+    <>
+                    <TextField id="name" label="Name" value={(*name).clone()} on_input={take(&name)} error={submit.field("name")} placeholder="Web servers" help="What the key is for." autofocus={true} />
+                    { select_field("life".into(), "Ends after", &days, &lives, take(&days), None, submit.field("expires_at")) }
+                    <TextField id="max_uses" label="Uses at most" value={(*uses).clone()} on_input={take(&uses)} error={submit.field("max_uses")} help="How many hosts may enrol with it. Empty is no limit." />
+                    <TextField id="labels" label="Labels" value={(*text).clone()} on_input={take(&text)} error={submit.field("labels")} placeholder="role=web, env=prod" help="Hosts that enrol with it start with these." />
+                </>
+    }) }
+            </Dialog>
+        }
 }
 
 /// The request, or which field cannot be part of one.
@@ -185,26 +191,22 @@ fn body(
     })
 }
 
-#[derive(PartialEq, Properties)]
-struct ShowKeyProps {
-    secret: AttrValue,
-    on_close: Callback<()>,
+/// How an agent joins with a key.
+fn command_line(key: &str) -> String {
+    format!(
+        "infra-watch-agent run --server {} --enrollment-key {key}",
+        origin()
+    )
 }
 
-/// The key, this once, and what to do with it.
-#[component]
-fn ShowKey(props: &ShowKeyProps) -> Html {
-    let origin = web_sys::window()
-        .and_then(|window| window.location().origin().ok())
-        .unwrap_or_default();
-    let on_close = props.on_close.clone();
+/// How a machine whose agent pushes becomes a host.
+pub fn enrol() -> Html {
     html! {
-        <Dialog title="The new enrolment key" on_close={props.on_close.clone()}>
-            <p class="note">{ "This is the only time it is shown. Copy it now." }</p>
-            <Copy label="Key" value={props.secret.clone()} />
-            <Copy label="Command line" value={format!("infra-watch-agent run --server {origin} --enrollment-key {}", props.secret)} />
-            <div class="form-buttons"><button type="button" class="button button-primary" onclick={move |_| on_close.emit(())}>{ "Done" }</button></div>
-        </Dialog>
+        <>
+            <p class="muted">{ "Make an enrolment key, then start the agent on a machine:" }</p>
+            <Copy label="Command line" value={command_line("KEY")} />
+            { link(Route::EnrollmentKeys, "button button-primary", html! { "Enrolment keys" }) }
+        </>
     }
 }
 

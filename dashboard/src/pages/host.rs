@@ -6,6 +6,7 @@ use uuid::Uuid;
 use yew::prelude::*;
 
 use super::alerts::AlertLog;
+use super::collection::CollectionTab;
 use super::configuration::{ConfigurationTab, nothing_yet};
 use super::drift::DriftTab;
 use super::host_changes::changes_tab;
@@ -13,11 +14,13 @@ use super::host_edit::{EditHost, delete_host};
 use super::metrics::Metrics;
 use super::set_aside::SetAside;
 use crate::api::use_role;
+use crate::collection;
+use crate::components::fact::fact;
 use crate::components::go::{Address, link, tab};
 use crate::components::icon::{Glyph, icon};
 use crate::components::labels::{self, label_chips};
 use crate::components::status::{self, status_mark};
-use crate::components::time::Time;
+use crate::components::time::{time, time_or};
 use crate::format;
 use crate::hooks::polled::use_polled;
 use crate::hooks::query::{Query, use_query};
@@ -25,12 +28,13 @@ use crate::loaded::Shared;
 use crate::route::Route;
 
 /// The tabs: what stands in the address, and words.
-const TABS: [(&str, &str); 5] = [
+const TABS: [(&str, &str); 6] = [
     ("", "Metrics"),
     ("configuration", "Configuration"),
     ("changes", "Changes"),
     ("drift", "Drift"),
     ("alerts", "Alerts"),
+    ("collection", "Collection"),
 ];
 /// How often the host is asked for.
 const HOST_SECONDS: u32 = 5;
@@ -53,13 +57,13 @@ pub fn HostPage(props: &HostPageProps) -> Html {
     html! {
         <>
             <nav class="crumbs" aria-label="Where this is">{ link(Route::Overview, "", html! { <>{ "Overview" }</> }) }<span aria-hidden="true">{ "/" }</span></nav>
-            { host.show(skeleton, |host| html! { <><Header host={host.clone()} is_brief={query.get("tab").is_some()} {refresh} />{ tabs(host, &query, may_see) }</> }) }
+            { host.show(skeleton, |host| html! { <><Header host={host.clone()} is_brief={query.get("tab").is_some()} refresh={refresh.clone()} />{ tabs(host, &query, may_see, &refresh) }</> }) }
         </>
     }
 }
 
 /// The tabs of those who may see configurations, and what is behind the one that is open.
-fn tabs(host: &Shared<Host>, query: &Query, may_see: bool) -> Html {
+fn tabs(host: &Shared<Host>, query: &Query, may_see: bool, refresh: &Callback<()>) -> Html {
     let host_id = host.host_id;
     let open = query.get("tab").filter(|_| may_see).unwrap_or_default();
     let open = TABS
@@ -78,6 +82,7 @@ fn tabs(host: &Shared<Host>, query: &Query, may_see: bool) -> Html {
                 "configuration" => html! { <ConfigurationTab {host_id} /> },
                 "changes" => changes_tab(host_id, query),
                 "alerts" => html! { <AlertLog host_id={Some(host_id)} /> },
+                "collection" => html! { <CollectionTab host={host.clone()} is_editing={query.get("edit").is_some()} refresh={refresh.clone()} /> },
                 "drift" => html! { <DriftTab host={host.clone()} /> },
                 _ => html! { <Metrics {host_id} interval_seconds={host.interval_seconds} /> },
             } }
@@ -148,13 +153,17 @@ fn facts(host: &Host) -> Html {
             text.to_owned()
         }
     };
-    let fact = |name: &'static str, value: Html| html! { <div class="fact"><dt>{ name }</dt><dd>{ value }</dd></div> };
-    let hardware = format!(
-        "{} × {}, {}",
-        host.cpu_count,
-        known(&host.architecture),
-        format::bytes(host.memory_bytes as f64)
-    );
+    // Of a host that never reported nothing is known.
+    let hardware = if host.cpu_count == 0 {
+        format::NOTHING.to_owned()
+    } else {
+        format!(
+            "{} × {}, {}",
+            host.cpu_count,
+            known(&host.architecture),
+            format::bytes(host.memory_bytes as f64)
+        )
+    };
     html! {
         <>
             { fact("System", html! { known(&host.os) }) }
@@ -162,9 +171,9 @@ fn facts(host: &Host) -> Html {
             { fact("Hardware", html! { hardware }) }
             { fact("Addresses", html! { <span title={host.addresses.join("\n")}>{ known(&host.addresses.join(", ")) }</span> }) }
             { fact("Uptime", html! { host.uptime_seconds.map_or_else(|| format::NOTHING.to_owned(), format::duration) }) }
-            { fact("Collection", html! { <>{ format!("{}, every {}", host.collection.kind, format::step(host.interval_seconds.into())) }<span class="muted">{ " · " }<Time at={host.last_seen_at} otherwise="nothing yet" /></span></> }) }
-            { fact("Agent", html! { <>{ known(&host.agent_version) }<span class="muted">{ " · enrolled " }<Time at={Some(host.enrolled_at)} /></span></> }) }
-            { fact("Configuration", html! { <>{ if host.snapshot_at.is_some() { "read " } else { "" } }<Time at={host.snapshot_at} otherwise="not read yet" /></> }) }
+            { fact("Collection", html! { <>{ format!("{}, every {}", collection::way(&host.collection), format::step(host.interval_seconds.into())) }<span class="muted">{ " · " }{ time_or(host.last_seen_at, "nothing yet") }</span></> }) }
+            { fact("Agent", html! { <>{ known(&host.agent_version) }<span class="muted">{ if host.collection.is_pushed { " · enrolled " } else { " · added " } }{ time(Some(host.enrolled_at)) }</span></> }) }
+            { fact("Configuration", html! { <>{ if host.snapshot_at.is_some() { "read " } else { "" } }{ time_or(host.snapshot_at, "not read yet") }</> }) }
         </>
     }
 }

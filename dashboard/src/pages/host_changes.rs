@@ -9,12 +9,12 @@ use super::configuration::skeleton;
 use crate::api::Pages;
 use crate::change::{Set, key_pattern};
 use crate::components::change::ChangeList;
-use crate::components::empty::Empty;
+use crate::components::empty::empty;
 use crate::components::filters::{Filter, filters};
 use crate::components::fold::Fold;
 use crate::components::go::{Address, link};
 use crate::components::icon::{Glyph, icon};
-use crate::components::time::Time;
+use crate::components::time::exact_time;
 use crate::configuration::{Side, Which};
 use crate::format::{self, Unit};
 use crate::hooks::clock::{use_now, zone};
@@ -128,7 +128,7 @@ fn Timeline(props: &TimelineProps) -> Html {
                 html! {
                     <>
                         { for shown.iter().map(|set| html! { <SetCard key={set.head.change_set_id.as_u128()} set={(*set).clone()} kind={kind.clone()} /> }) }
-                        if shown.is_empty() { <div class="card"><Empty glyph={Glyph::Change} title={nothing(query)} /></div> }
+                        if shown.is_empty() { <div class="card">{ empty(Glyph::Change, nothing(query), Html::default()) }</div> }
                     </>
                 }
             }) }
@@ -245,7 +245,7 @@ fn head(set: &ChangeSet, with_host: bool, with_link: bool) -> Html {
             <div>
                 <h3>if with_host { { link(host_changes(set.host_id), "host-link", html! { <>{ &set.host_name }</> }) }{ ": " } }{ &set.summary }</h3>
                 <p class="muted">
-                    <Time at={Some(set.detected_at)} exact={true} />
+                    { exact_time(Some(set.detected_at), format::NOTHING) }
                     if with_link { { " · " }{ link(own, "", html! { <>{ "link" }</> }) } }
                 </p>
             </div>

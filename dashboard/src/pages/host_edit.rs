@@ -8,7 +8,7 @@ use crate::api::{Api, ApiError};
 use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
 use crate::components::field::TextField;
-use crate::components::form::Form;
+use crate::components::form::{Action, form};
 use crate::components::go::Address;
 use crate::components::labels;
 use crate::hooks::submit::use_submit;
@@ -53,15 +53,17 @@ pub fn EditHost(props: &EditHostProps) -> Html {
         })
     };
     html! {
-        <Dialog title="Edit host" on_close={props.on_close.clone()}>
-            <Form {on_submit} action="Save" busy={submit.is_busy()} error={submit.whole(&["name", "labels"])} on_cancel={Some(props.on_close.clone())}>
-                <TextField id="name" label="Name" value={(*name).clone()} on_input={take(&name)} error={submit.field("name")} autofocus={true}
-                    help={format!("Empty goes back to the hostname, {}.", host.hostname)} />
-                <TextField id="labels" label="Labels" value={(*text).clone()} on_input={take(&text)} error={submit.field("labels")}
-                    help="Of the form role=web, env=prod." />
-            </Form>
-        </Dialog>
-    }
+            <Dialog title="Edit host" on_close={props.on_close.clone()}>
+                { form(Action::new("Save"), submit.is_busy(), submit.whole(&["name", "labels"]), on_submit, Some(props.on_close.clone()), html! {
+    <>
+                    <TextField id="name" label="Name" value={(*name).clone()} on_input={take(&name)} error={submit.field("name")} autofocus={true}
+                        help={if host.hostname.is_empty() { "Empty goes back to the hostname.".to_owned() } else { format!("Empty goes back to the hostname, {}.", host.hostname) }} />
+                    <TextField id="labels" label="Labels" value={(*text).clone()} on_input={take(&text)} error={submit.field("labels")}
+                        help="Of the form role=web, env=prod." />
+                </>
+    }) }
+            </Dialog>
+        }
 }
 
 /// The request, or which field cannot be part of one.
@@ -73,6 +75,7 @@ fn body(name: &str, text: &str) -> Result<types::UpdateHost, ApiError> {
     Ok(types::UpdateHost {
         name: Some(ApiError::checked("name", name.trim())?),
         labels: Some(labels.collect::<Result<_, ApiError>>()?),
+        ..types::UpdateHost::default()
     })
 }
 

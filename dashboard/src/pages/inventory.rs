@@ -7,7 +7,7 @@ use yew::prelude::*;
 use super::configuration::skeleton;
 use crate::change::key_pattern;
 use crate::components::change::{item_name, item_value};
-use crate::components::empty::Empty;
+use crate::components::empty::empty;
 use crate::components::filters::{Filter, filters, labels};
 use crate::components::go::{Address, link};
 use crate::components::icon::{Glyph, icon};
@@ -45,7 +45,7 @@ pub fn Inventory() -> Html {
             if asked.iter().any(Option::is_some) {
                 <Found {section} {asked} />
             } else {
-                <div class="card"><Empty glyph={Glyph::Inventory} title="What are you looking for?"><p class="muted">{ "A name finds that package on every host; with a version below, only those that are older." }</p></Empty></div>
+                <div class="card">{ empty(Glyph::Inventory, "What are you looking for?", html! { <p class="muted">{ "A name finds that package on every host; with a version below, only those that are older." }</p> }) }</div>
             }
         </>
     }
@@ -76,7 +76,7 @@ fn Found(props: &FoundProps) -> Html {
     html! {
         <>
             { found.list.show(skeleton, |pages| if pages.items.is_empty() {
-                html! { <div class="card"><Empty glyph={Glyph::Search} title="No host has that." /></div> }
+                html! { <div class="card">{ empty(Glyph::Search, "No host has that.", Html::default()) }</div> }
             } else {
                 html! { <>{ table(&pages.items) }{ foot(&pages.items, pages.has_more) }</> }
             }) }

@@ -6,7 +6,7 @@ use yew::prelude::*;
 
 use crate::api::{ApiError, Session};
 use crate::components::field::TextField;
-use crate::components::form::Form;
+use crate::components::form::{Action, form};
 use crate::frame::mark;
 
 #[derive(PartialEq, Properties)]
@@ -72,21 +72,23 @@ pub fn Login(props: &LoginProps) -> Html {
         .filter(|error| error.fields.is_empty())
         .map(|error| AttrValue::from(error.to_string()));
     html! {
-        <main id="main" class="login">
-            <section class="card login-card">
-                <h1 class="login-brand">{ mark() }{ "Infra-Watch" }</h1>
-                if props.ended && error.is_none() {
-                    <p class="login-note" role="status">{ "The session has ended. Log in to go on where you were." }</p>
-                }
-                <Form {on_submit} action="Log in" busy={*busy} error={whole}>
-                    <TextField id="username" label="User name" value={(*username).clone()} on_input={take(&username)} error={field("username")}
-                        autocomplete="username" required={true} autofocus={true} />
-                    <TextField id="password" label="Password" kind="password" value={(*password).clone()} on_input={take(&password)} error={field("password")}
-                        autocomplete="current-password" required={true} />
-                </Form>
-            </section>
-        </main>
-    }
+            <main id="main" class="login">
+                <section class="card login-card">
+                    <h1 class="login-brand">{ mark() }{ "Infra-Watch" }</h1>
+                    if props.ended && error.is_none() {
+                        <p class="login-note" role="status">{ "The session has ended. Log in to go on where you were." }</p>
+                    }
+                    { form(Action::new("Log in"), *busy, whole, on_submit, None, html! {
+    <>
+                        <TextField id="username" label="User name" value={(*username).clone()} on_input={take(&username)} error={field("username")}
+                            autocomplete="username" required={true} autofocus={true} />
+                        <TextField id="password" label="Password" kind="password" value={(*password).clone()} on_input={take(&password)} error={field("password")}
+                            autocomplete="current-password" required={true} />
+                    </>
+    }) }
+                </section>
+            </main>
+        }
 }
 
 /// The request, or which field cannot be part of one.

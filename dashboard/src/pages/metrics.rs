@@ -9,7 +9,7 @@ use crate::alert::{Band, is_about};
 use crate::api::{Api, PAGE_ITEMS, Pending, use_role};
 use crate::change::Set;
 use crate::components::chart::ChartCard;
-use crate::components::empty::Empty;
+use crate::components::empty::empty;
 use crate::components::icon::Glyph;
 use crate::components::rail::History;
 use crate::components::range_picker::RangePicker;
@@ -74,7 +74,7 @@ pub fn Metrics(props: &MetricsProps) -> Html {
         <section class="metrics" aria-label="Metrics">
             <div class="metrics-head"><h2 class={if has_tabs { "visually-hidden" } else { "" }}>{ "Metrics" }</h2><RangePicker {range} on_change={change} /></div>
             { series.show(|| skeleton(4), |metrics| if metrics.is_empty() {
-                html! { <Empty glyph={Glyph::Table} title="Nothing has been measured yet." /> }
+                empty(Glyph::Table, "Nothing has been measured yet.", Html::default())
             } else {
                 html! { <Charts host_id={props.host_id} interval_seconds={props.interval_seconds} metrics={(**metrics).clone()} {range} {on_zoom} {on_back} /> }
             }) }

@@ -1,15 +1,18 @@
 //! Pages: each a sentence made of components.
 
+pub mod add_host;
 pub mod alert;
 pub mod alert_chart;
 pub mod alert_rule;
 pub mod alert_rules;
 pub mod alerts;
-pub mod api_tokens;
 pub mod audit;
 pub mod baselines;
 pub mod changes;
 pub mod channels;
+pub mod collection;
+pub mod collection_form;
+pub mod collection_steps;
 pub mod compare;
 pub mod compare_group;
 pub mod configuration;
@@ -32,4 +35,5 @@ pub mod set_aside;
 pub mod silences;
 pub mod snapshots;
 pub mod system;
+pub mod tokens;
 pub mod users;

@@ -9,12 +9,12 @@ use web_sys::HtmlInputElement;
 use yew::prelude::*;
 
 use super::alerts;
+use super::enrollment_keys::enrol;
 use crate::api::{PAGE_ITEMS, use_role};
-use crate::components::empty::Empty;
+use crate::components::empty::empty;
 use crate::components::fleet_table::{FleetTable, Histories};
 use crate::components::go::{Address, link};
 use crate::components::icon::{Glyph, icon};
-use crate::components::secret::Copy;
 use crate::components::status::{self, status_shape};
 use crate::fleet::{self, Column, Counts, Filter, Sort};
 use crate::format;
@@ -58,7 +58,8 @@ pub fn Overview() -> Html {
         Box::pin(async move { answer.await.map(by_host) })
     });
     let histories = histories.data().cloned();
-    let may_see = use_role() >= Role::Operator;
+    let role = use_role();
+    let may_see = role >= Role::Operator;
     let news = use_polled(may_see, Some(NEWS_SECONDS), |api, may_see| {
         if !may_see {
             return Box::pin(async { Ok(None) });
@@ -93,7 +94,7 @@ pub fn Overview() -> Html {
     html! {
         <>
             <h1 class="visually-hidden">{ "Overview" }</h1>
-            { fleet.show(skeleton, |hosts| if hosts.is_empty() { html! { <FirstSteps /> } } else { filled(&query, hosts, histories, news.as_deref().and_then(Option::as_ref)) }) }
+            { fleet.show(skeleton, |hosts| if hosts.is_empty() { first_steps(role == Role::Admin) } else { filled(&query, hosts, histories, news.as_deref().and_then(Option::as_ref), role == Role::Admin) }) }
         </>
     }
 }
@@ -114,6 +115,7 @@ fn filled(
     hosts: &Shared<Vec<Host>>,
     histories: Option<Shared<Histories>>,
     news: Option<&News>,
+    is_admin: bool,
 ) -> Html {
     let status = query
         .get("status")
@@ -136,11 +138,20 @@ fn filled(
         })
     };
     let shown = places.len();
+    let parts = Strip {
+        counts: Counts::of(hosts),
+        total: hosts.len(),
+        chosen: status,
+        text,
+        query: query.clone(),
+        only_drifted,
+        news,
+    };
     html! {
         <>
-            <Strip counts={Counts::of(hosts)} total={hosts.len()} chosen={status} {text} query={query.clone()} {only_drifted} news={news.cloned()} />
+            { strip(&parts, is_admin) }
             if shown == 0 {
-                <Empty glyph={Glyph::Search} title="No host matches.">{ clear(query) }</Empty>
+                { empty(Glyph::Search, "No host matches.", clear(query)) }
             } else {
                 <div class="card table-card"><FleetTable hosts={hosts.clone()} {places} {histories} {sort} {on_sort} /></div>
                 <p class="table-foot muted" role="status">{ if shown == hosts.len() { format::count(shown, "host") } else { format!("{shown} of {}", format::count(hosts.len(), "host")) } }</p>
@@ -154,20 +165,19 @@ fn clear(query: &Query) -> Html {
     html! { <button type="button" class="button" onclick={move |_| query.replace([("status", None), ("q", None), ("drift", None)])}>{ "Show all hosts" }</button> }
 }
 
-#[derive(PartialEq, Properties)]
-struct StripProps {
+/// What the strip says.
+struct Strip<'a> {
     counts: Counts,
     total: usize,
     chosen: Option<HostStatus>,
     text: String,
     query: Query,
     only_drifted: bool,
-    news: Option<News>,
+    news: Option<&'a News>,
 }
 
 /// The fleet in one line; each number is a filter.
-#[component]
-fn Strip(props: &StripProps) -> Html {
+fn strip(props: &Strip<'_>, is_admin: bool) -> Html {
     let choose = |status: Option<HostStatus>| {
         let query = props.query.clone();
         move |_: MouseEvent| {
@@ -202,19 +212,20 @@ fn Strip(props: &StripProps) -> Html {
                     <span class="tile-count">{ props.total }</span><span class="tile-name">{ if props.total == 1 { "host" } else { "hosts" } }</span>
                 </button>
                 { for [HostStatus::Up, HostStatus::Late, HostStatus::Down, HostStatus::Pending].map(tile) }
-                { for props.news.as_ref().map(|news| tell(news, props)) }
+                { for props.news.map(|news| tell(news, props)) }
             </div>
             <label class="filter">
                 { icon(Glyph::Search) }
                 <span class="visually-hidden">{ "Filter hosts" }</span>
                 <input type="search" value={props.text.clone()} oninput={search} placeholder="Filter by name, label, system, address" spellcheck="false" autocomplete="off" />
             </label>
+            if is_admin { { link(Route::AddHost, "button add-host", html! { <>{ icon(Glyph::Plus) }{ "Add a host" }</> }) } }
         </div>
     }
 }
 
 /// How many hosts drifted, which is a filter, and how much changed in a day, which leads there.
-fn tell(news: &News, props: &StripProps) -> Html {
+fn tell(news: &News, props: &Strip<'_>) -> Html {
     let drifted = news.drifted.len();
     let (query, is_chosen) = (props.query.clone(), props.only_drifted);
     let onclick = move |_: MouseEvent| {
@@ -243,23 +254,19 @@ fn tell(news: &News, props: &StripProps) -> Html {
 }
 
 /// What to do when there is no host yet.
-#[component]
-fn FirstSteps() -> Html {
-    let role = use_role();
-    let origin = web_sys::window()
-        .and_then(|window| window.location().origin().ok())
-        .unwrap_or_default();
-    html! {
-        <Empty glyph={Glyph::Machine} title="No host reports yet.">
-            if role == Role::Admin {
-                <p class="muted">{ "Make an enrolment key, then start the agent on a machine:" }</p>
-                <Copy label="Command line" value={format!("infra-watch-agent run --server {origin} --enrollment-key KEY")} />
-                { link(Route::EnrollmentKeys, "button button-primary", html! { <>{ "Enrolment keys" }</> }) }
-            } else {
-                <p class="muted">{ "An administrator enrols machines; they appear here by themselves." }</p>
-            }
-        </Empty>
-    }
+fn first_steps(is_admin: bool) -> Html {
+    let next = if is_admin {
+        html! {
+            <>
+                { enrol() }
+                <p class="muted">{ "Or let its reports be fetched, over HTTP or SSH:" }</p>
+                { link(Route::AddHost, "button", html! { <>{ icon(Glyph::Plus) }{ "Add a host" }</> }) }
+            </>
+        }
+    } else {
+        html! { <p class="muted">{ "An administrator enrols machines; they appear here by themselves." }</p> }
+    };
+    empty(Glyph::Machine, "No host reports yet.", next)
 }
 
 /// The layout with nothing in it yet.

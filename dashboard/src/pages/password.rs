@@ -6,7 +6,7 @@ use yew::prelude::*;
 use crate::api::ApiError;
 use crate::components::dialog::Dialog;
 use crate::components::field::TextField;
-use crate::components::form::Form;
+use crate::components::form::{Action, form};
 use crate::hooks::submit::use_submit;
 
 #[derive(PartialEq, Properties)]
@@ -43,15 +43,17 @@ pub fn Password(props: &PasswordProps) -> Html {
         })
     };
     html! {
-        <Dialog title="Change password" on_close={props.on_close.clone()}>
-            <Form {on_submit} action="Change password" busy={submit.is_busy()} error={submit.whole(&["current_password", "new_password"])} on_cancel={Some(props.on_close.clone())}>
-                <TextField id="current_password" label="Current password" kind="password" autocomplete="current-password" value={(*current).clone()}
-                    on_input={take(&current)} error={submit.field("current_password")} autofocus={true} />
-                <TextField id="new_password" label="New password" kind="password" autocomplete="new-password" value={(*new).clone()} on_input={take(&new)}
-                    error={submit.field("new_password")} help="8 to 128 characters. Your other sessions end." />
-            </Form>
-        </Dialog>
-    }
+            <Dialog title="Change password" on_close={props.on_close.clone()}>
+                { form(Action::new("Change password"), submit.is_busy(), submit.whole(&["current_password", "new_password"]), on_submit, Some(props.on_close.clone()), html! {
+    <>
+                    <TextField id="current_password" label="Current password" kind="password" autocomplete="current-password" value={(*current).clone()}
+                        on_input={take(&current)} error={submit.field("current_password")} autofocus={true} />
+                    <TextField id="new_password" label="New password" kind="password" autocomplete="new-password" value={(*new).clone()} on_input={take(&new)}
+                        error={submit.field("new_password")} help="8 to 128 characters. Your other sessions end." />
+                </>
+    }) }
+            </Dialog>
+        }
 }
 
 /// The request, or which field cannot be part of one.

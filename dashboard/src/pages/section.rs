@@ -19,6 +19,7 @@ const TABS: [&[(Route, &str, Role)]; 2] = [
     &[
         (Route::Users, "Users", Role::Admin),
         (Route::EnrollmentKeys, "Enrolment keys", Role::Admin),
+        (Route::CollectorTokens, "Collector tokens", Role::Admin),
         (Route::ApiTokens, "API tokens", Role::Admin),
         (Route::DriftRules, "Drift rules", Role::Admin),
         (Route::Audit, "Audit log", Role::Admin),

@@ -7,7 +7,7 @@ use yew::prelude::*;
 use crate::api::{Api, use_role};
 use crate::components::ask::Ask;
 use crate::components::icon::{Glyph, icon};
-use crate::components::time::Time;
+use crate::components::time::time;
 use crate::format;
 use crate::loaded::Shared;
 
@@ -44,8 +44,8 @@ pub fn SetAside(props: &SetAsideProps) -> Html {
                     <div><dt>{ "Addresses" }</dt><dd>{ said(&machine.addresses.join(", ")) }</dd></div>
                     <div><dt>{ "Machine id" }</dt><dd><code>{ said(&machine.machine_id) }</code></dd></div>
                     <div><dt>{ "Boot id" }</dt><dd><code>{ said(&machine.boot_id) }</code></dd></div>
-                    <div><dt>{ "First seen" }</dt><dd><Time at={Some(machine.first_seen_at)} /></dd></div>
-                    <div><dt>{ "Last seen" }</dt><dd><Time at={Some(machine.last_seen_at)} /></dd></div>
+                    <div><dt>{ "First seen" }</dt><dd>{ time(Some(machine.first_seen_at)) }</dd></div>
+                    <div><dt>{ "Last seen" }</dt><dd>{ time(Some(machine.last_seen_at)) }</dd></div>
                 </dl>
                 if role == Role::Admin {
                     <div class="set-aside-acts">{ button(true, "Let it be this host") }{ button(false, "Forget it") }</div>

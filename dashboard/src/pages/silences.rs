@@ -11,12 +11,12 @@ use crate::alert;
 use crate::api::{Api, ApiError, PAGE_ITEMS, use_role};
 use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
-use crate::components::empty::Empty;
-use crate::components::field::{SelectField, TextField};
-use crate::components::form::Form;
+use crate::components::empty::empty;
+use crate::components::field::{TextField, select_field};
+use crate::components::form::{Action, form};
 use crate::components::icon::Glyph;
 use crate::components::status::mark;
-use crate::components::time::Time;
+use crate::components::time::time;
 use crate::components::whom::whom_fields;
 use crate::hooks::clock::{self, zone};
 use crate::hooks::polled::use_polled;
@@ -87,8 +87,8 @@ pub fn Silences() -> Html {
             <tr key={silence.silence_id.as_u128()} data-silence={word}>
                 <th scope="row" class="rule-sentence">{ Whom::of(&silence.selector, &known.hosts).words() }{ ", " }{ rule }<p class="meaning">{ &silence.comment }</p></th>
                 <td data-label="State">{ mark(status, word) }</td>
-                <td data-label="From"><Time at={Some(silence.from)} /></td>
-                <td data-label="To"><Time at={Some(silence.to)} /></td>
+                <td data-label="From">{ time(Some(silence.from)) }</td>
+                <td data-label="To">{ time(Some(silence.to)) }</td>
                 <td data-label="By">{ &silence.created_by }</td>
                 if is_admin {
                     <td class="row-actions"><button type="button" class="button" data-action="delete" aria-label={format!("{action} the silence for {rule}")} onclick={delete}>{ action }</button></td>
@@ -111,7 +111,7 @@ pub fn Silences() -> Html {
     html! {
         <SectionPage route={Route::Silences} about="Nobody is told of what starts in a silence, unless it still fires at its end." {create} on_create={open("1h")}>
             { known.show(skeleton, |known| if known.silences.is_empty() {
-                html! { <div class="card"><Empty glyph={Glyph::Bell} title="There is no silence."><p class="muted">{ "Make one for planned work; alerts are logged all the same." }</p></Empty></div> }
+                html! { <div class="card">{ empty(Glyph::Bell, "There is no silence.", html! { <p class="muted">{ "Make one for planned work; alerts are logged all the same." }</p> }) }</div> }
             } else {
                 html! {
                     <div class="card table-card">
@@ -237,19 +237,21 @@ fn CreateSilence(props: &CreateSilenceProps) -> Html {
     let lengths = LENGTHS.map(|(value, words)| (value.into(), words.into()));
     let shown = ["selector", "rule_id", "from", "to", "comment"];
     html! {
-        <Dialog title="New silence" on_close={props.on_close.clone()}>
-            <Form {on_submit} action="Create silence" busy={submit.is_busy()} error={submit.whole(&shown)} on_cancel={Some(props.on_close.clone())}>
-                <SelectField id="rule" label="Alerts of" value={draft.rule.clone()} options={rules.collect::<Vec<_>>()} on_change={take(|draft, text| draft.rule = text)} error={submit.field("rule_id")} />
-                { whom_fields(&draft.whom, on_whom, submit.field("selector")) }
-                <SelectField id="length" label="How long" value={draft.length.clone()} options={lengths.to_vec()} on_change={take(|draft, text| draft.length = text)} />
-                if draft.length.is_empty() {
-                    <TextField id="from" label="From" kind="datetime-local" value={draft.from.clone()} on_input={take(|draft, text| draft.from = text)} error={submit.field("from")} help="Empty is from now on." />
-                    <TextField id="to" label="To" kind="datetime-local" value={draft.to.clone()} on_input={take(|draft, text| draft.to = text)} error={submit.field("to")} />
-                }
-                <TextField id="comment" label="Why" value={draft.comment.clone()} on_input={take(|draft, text| draft.comment = text)} error={submit.field("comment")} placeholder="Planned work, ticket 4711" />
-            </Form>
-        </Dialog>
-    }
+            <Dialog title="New silence" on_close={props.on_close.clone()}>
+                { form(Action::new("Create silence"), submit.is_busy(), submit.whole(&shown), on_submit, Some(props.on_close.clone()), html! {
+    <>
+                    { select_field("rule".into(), "Alerts of", &draft.rule, &rules.collect::<Vec<_>>(), take(|draft, text| draft.rule = text), None, submit.field("rule_id")) }
+                    { whom_fields(&draft.whom, on_whom, submit.field("selector")) }
+                    { select_field("length".into(), "How long", &draft.length, &lengths, take(|draft, text| draft.length = text), None, None) }
+                    if draft.length.is_empty() {
+                        <TextField id="from" label="From" kind="datetime-local" value={draft.from.clone()} on_input={take(|draft, text| draft.from = text)} error={submit.field("from")} help="Empty is from now on." />
+                        <TextField id="to" label="To" kind="datetime-local" value={draft.to.clone()} on_input={take(|draft, text| draft.to = text)} error={submit.field("to")} />
+                    }
+                    <TextField id="comment" label="Why" value={draft.comment.clone()} on_input={take(|draft, text| draft.comment = text)} error={submit.field("comment")} placeholder="Planned work, ticket 4711" />
+                </>
+    }) }
+            </Dialog>
+        }
 }
 
 /// Asks before a silence goes.

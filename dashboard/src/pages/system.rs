@@ -7,8 +7,9 @@ use yew::prelude::*;
 use super::section::{SectionPage, skeleton};
 use crate::api::use_api;
 use crate::components::bar::bar;
+use crate::components::fact::fact;
 use crate::components::status::mark;
-use crate::components::time::Time;
+use crate::components::time::{exact_time, time, time_or};
 use crate::format;
 use crate::hooks::clock::{use_now, zone};
 use crate::hooks::polled::use_polled;
@@ -60,7 +61,6 @@ pub fn SystemPage() -> Html {
 }
 
 fn facts(system: &System) -> Html {
-    let fact = |name: &'static str, value: Html| html! { <div class="fact"><dt>{ name }</dt><dd>{ value }</dd></div> };
     let number = |count: u64| html! { format::number(count as f64) };
     let bytes = |bytes: Option<u64>| {
         bytes.map_or_else(
@@ -70,9 +70,9 @@ fn facts(system: &System) -> Html {
     };
     let alerts = &system.alerts;
     let took = alerts.evaluated_at.map(|_| html! { <span class="muted">{ format!(" · took {}", format::duration(alerts.evaluation_seconds)) }</span> });
-    let oldest = alerts.oldest_waiting_at.map(
-        |at| html! { <span class="muted">{ ", the oldest of " }<Time at={Some(at)} /></span> },
-    );
+    let oldest = alerts
+        .oldest_waiting_at
+        .map(|at| html! { <span class="muted">{ ", the oldest of " }{ time(Some(at)) }</span> });
     let (free, total) = (system.disk_free_bytes, system.disk_total_bytes);
     let used_percent = free.zip(total).filter(|(_, total)| *total > 0);
     let used_percent = used_percent.map(|(free, total)| 100.0 * (1.0 - free as f64 / total as f64));
@@ -83,7 +83,7 @@ fn facts(system: &System) -> Html {
     html! {
         <>
             { fact("Version", html! { &system.version }) }
-            { fact("Running since", html! { <Time at={Some(system.started_at)} exact={true} /> }) }
+            { fact("Running since", exact_time(Some(system.started_at), format::NOTHING)) }
             { fact("Hosts", number(system.hosts)) }
             { fact("Series", number(system.series)) }
             { fact("Points", html! { <>{ number(system.points) }<span class="muted">{ unsealed }</span></> }) }
@@ -91,7 +91,7 @@ fn facts(system: &System) -> Html {
             { fact("Disk", html! { <span class="with-bar">{ bar("Disk used", used_percent) }<span>{ format!("{} free of {}", bytes(free), bytes(total)) }</span></span> }) }
             { fact("At this pace", html! { pace(system) }) }
             { fact("Alerts", html! { <>{ format!("{} firing, {} pending", alerts.firing, alerts.pending) }<span class="muted">{ format!(" · {} watched", format::number(alerts.watches as f64)) }</span></> }) }
-            { fact("Evaluated", html! { <><Time at={alerts.evaluated_at} otherwise="not yet" />{ for took }</> }) }
+            { fact("Evaluated", html! { <>{ time_or(alerts.evaluated_at, "not yet") }{ for took }</> }) }
             { fact("Messages", html! { <>{ format!("{} waiting", format::number(alerts.waiting_notifications as f64)) }{ for oldest }</> }) }
             { fact("Failed deliveries", number(alerts.failed_deliveries)) }
         </>
@@ -123,7 +123,7 @@ fn tier(stored: &StoredTier) -> Html {
             <th scope="row">{ name }</th>
             <td data-label="Points" class="number">{ format::number(stored.points as f64) }</td>
             <td data-label="Size" class="number">{ format::bytes(stored.bytes as f64) }</td>
-            <td data-label="Kept from" class="wide nowrap"><Time at={stored.from} exact={true} otherwise="nothing yet" /></td>
+            <td data-label="Kept from" class="wide nowrap">{ exact_time(stored.from, "nothing yet") }</td>
             <td data-label="Kept for">{ format::duration(stored.retention_seconds as f64) }</td>
         </tr>
     }
@@ -230,7 +230,7 @@ fn JobRow(props: &JobRowProps) -> Html {
         <tr data-job={job.name.clone()}>
             <th scope="row">{ name }<p class="meaning">{ meaning }</p></th>
             <td data-label="Runs" title={format!("{} UTC", job.schedule)}>{ format::schedule(&job.schedule, zone(now)) }</td>
-            <td data-label="Last run" class="nowrap"><Time at={job.last_run_at} otherwise="not yet" /></td>
+            <td data-label="Last run" class="nowrap">{ time_or(job.last_run_at, "not yet") }</td>
             <td data-label="Took" class="nowrap">{ job.last_duration_seconds.map_or_else(|| format::NOTHING.to_owned(), format::duration) }</td>
             <td data-label="Result" class="result wide">
                 { result(job, is_busy, noun) }

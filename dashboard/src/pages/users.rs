@@ -8,9 +8,9 @@ use super::section::{SectionPage, skeleton};
 use crate::api::{Api, ApiError, PAGE_ITEMS};
 use crate::components::ask::Ask;
 use crate::components::dialog::Dialog;
-use crate::components::field::{SelectField, TextField};
-use crate::components::form::Form;
-use crate::components::time::Time;
+use crate::components::field::{TextField, select_field};
+use crate::components::form::{Action, form};
+use crate::components::time::time;
 use crate::hooks::polled::use_polled;
 use crate::hooks::submit::use_submit;
 use crate::route::Route;
@@ -53,7 +53,7 @@ pub fn Users() -> Html {
                 <th scope="row">{ &user.username }</th>
                 <td data-label="Role">{ user.role.to_string() }</td>
                 <td data-label="State">{ if user.disabled { html! { <span class="muted">{ "disabled" }</span> } } else { html! { "enabled" } } }</td>
-                <td data-label="Made"><Time at={Some(user.created_at)} /></td>
+                <td data-label="Made">{ time(Some(user.created_at)) }</td>
                 <td class="row-actions">
                     <button type="button" class="button" aria-label={format!("Edit {}", user.username)} onclick={move |_| edit.emit(())}>{ "Edit" }</button>
                     <button type="button" class="button" aria-label={format!("Delete {}", user.username)} onclick={move |_| delete.emit(())}>{ "Delete" }</button>
@@ -179,16 +179,18 @@ fn EditUser(props: &EditUserProps) -> Html {
         ("disabled".into(), "Disabled: cannot log in".into()),
     ];
     html! {
-        <Dialog {title} on_close={props.on_close.clone()}>
-            <Form {on_submit} {action} busy={submit.is_busy()} error={submit.whole(&["username", "password", "role", "disabled"])} on_cancel={Some(props.on_close.clone())}>
-                <TextField id="username" label="User name" value={(*username).clone()} on_input={take(&username)} error={submit.field("username")} autofocus={true} />
-                <TextField id="password" label="Password" kind="password" autocomplete="new-password" value={(*password).clone()} on_input={take(&password)}
-                    error={submit.field("password")} help={password_help} />
-                <SelectField id="role" label="Role" value={(*role).clone()} options={roles} on_change={take(&role)} error={submit.field("role")} />
-                <SelectField id="state" label="State" value={(*state).clone()} options={states} on_change={take(&state)} error={submit.field("disabled")} />
-            </Form>
-        </Dialog>
-    }
+            <Dialog {title} on_close={props.on_close.clone()}>
+                { form(Action::new(action), submit.is_busy(), submit.whole(&["username", "password", "role", "disabled"]), on_submit, Some(props.on_close.clone()), html! {
+    <>
+                    <TextField id="username" label="User name" value={(*username).clone()} on_input={take(&username)} error={submit.field("username")} autofocus={true} />
+                    <TextField id="password" label="Password" kind="password" autocomplete="new-password" value={(*password).clone()} on_input={take(&password)}
+                        error={submit.field("password")} help={password_help} />
+                    { select_field("role".into(), "Role", &role, &roles, take(&role), None, submit.field("role")) }
+                    { select_field("state".into(), "State", &state, &states, take(&state), None, submit.field("disabled")) }
+                </>
+    }) }
+            </Dialog>
+        }
 }
 
 /// What was typed.
