@@ -392,12 +392,14 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Asks for a sign of life on this connection, which stays open. None if it was closed.
-async fn lives(stream: &mut TcpStream) -> Option<()> {
-    let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    stream.write_all(request).await.ok()?;
+/// Reads on this connection, which stays open for who shows the token. None if it was closed.
+async fn reads(stream: &mut TcpStream) -> Option<()> {
+    let request = format!(
+        "HEAD /report HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = Vec::new();
-    while !answer.ends_with(b"live") {
+    while !answer.ends_with(b"\r\n\r\n") {
         if stream.read_buf(&mut answer).await.ok()? == 0 {
             return None;
         }
@@ -411,7 +413,7 @@ async fn who_drips_is_cut_and_stops_nobody() {
     let mut silent = TcpStream::connect(agent.address).await.unwrap();
     // This one may take its time with a second request, but not in the middle of it.
     let mut slow = TcpStream::connect(agent.address).await.unwrap();
-    lives(&mut slow).await.unwrap();
+    reads(&mut slow).await.unwrap();
     let (mut answers, mut drops) = slow.into_split();
     let dripping = tokio::spawn(async move {
         let mut ticks = interval(LOOK);
@@ -449,20 +451,20 @@ async fn connections_are_bounded() {
     for _ in 0..CONNECTIONS {
         let mut stream = TcpStream::connect(agent.address).await.unwrap();
         // Twice: a connection is kept for the next request.
-        lives(&mut stream).await.unwrap();
-        lives(&mut stream).await.unwrap();
+        reads(&mut stream).await.unwrap();
+        reads(&mut stream).await.unwrap();
         kept.push(stream);
     }
     let mut one_more = TcpStream::connect(agent.address).await.unwrap();
-    assert_eq!(lives(&mut one_more).await, None);
+    assert_eq!(reads(&mut one_more).await, None);
     kept.pop();
     until("a place is free again", async || {
         let mut stream = TcpStream::connect(agent.address).await.ok()?;
-        lives(&mut stream).await
+        reads(&mut stream).await
     })
     .await;
     for stream in &mut kept {
-        lives(stream).await.unwrap();
+        reads(stream).await.unwrap();
     }
 }
 
@@ -522,7 +524,7 @@ async fn over_tls() {
 async fn told_to_end_it_ends() {
     let mut agent = Agent::serve(&[]).await;
     let mut idle = TcpStream::connect(agent.address).await.unwrap();
-    lives(&mut idle).await.unwrap();
+    reads(&mut idle).await.unwrap();
     agent.signal(Signal::TERM);
     assert_eq!(agent.ended().await.code(), Some(0), "{}", agent.log());
     assert_eq!(read_to_end(&mut idle).await, "");

@@ -842,6 +842,7 @@ async fn rules_that_come_with_the_product_are_made_once_and_are_ones_own_to_chan
         said,
         [
             "critical: The host is silent",
+            "critical: The host shows another host key than the one that is known",
             "critical: disk_usage_percent is above 90 % for 5 min",
             "warning: cpu_usage_percent is above 90 % for 5 min",
             "warning: disk_usage_percent is above 80 % for 5 min",

@@ -9,6 +9,11 @@ mod browser;
 mod configuration;
 #[path = "support/process.rs"]
 mod process;
+#[path = "support/quick_agent.rs"]
+mod quick_agent;
+#[path = "support/sshd.rs"]
+#[expect(dead_code, reason = "each test binary uses its part")]
+mod sshd;
 mod support;
 
 use std::path::Path;
@@ -20,7 +25,9 @@ use infra_watch::store::redb::RedbKv;
 use infra_watch::transport::SshKey;
 use infra_watch_client::{Client, types};
 use process::unix_now;
+use quick_agent::quick_agent;
 use serde_json::{Value, json};
+use sshd::{Sshd, user};
 use support::{Backend, facts, report};
 use tempfile::TempDir;
 
@@ -78,16 +85,6 @@ async fn press(browser: &Browser, css: &str) {
     browser.click(css).await;
 }
 
-/// A private key in OpenSSH's format.
-fn private_key() -> String {
-    let key = SshKey::generate().unwrap();
-    if key.is_empty() {
-        "a key".to_owned()
-    } else {
-        key
-    }
-}
-
 /// Adds a host, and answers with its id.
 async fn add(backend: &Backend, name: &str, collection: Value) -> String {
     let labels = json!({ "role": "web" });
@@ -99,8 +96,8 @@ async fn add(backend: &Backend, name: &str, collection: Value) -> String {
 
 fn ssh() -> Value {
     json!({
-        "kind": "ssh", "address": NOWHERE, "user": "watch", "private_key": private_key(),
-        "jump": { "address": "bastion.invalid", "user": "hop", "private_key": private_key() },
+        "kind": "ssh", "address": NOWHERE, "user": "watch",
+        "jump": { "address": "bastion.invalid", "user": "hop" },
     })
 }
 
@@ -207,7 +204,8 @@ async fn a_host_is_added_tested_and_changed_over_ssh() {
     browser
         .see("#collection\\.private_key-note[role=alert]")
         .await;
-    fill(&browser, "#collection\\.private_key", &private_key()).await;
+    let key = SshKey::generate().unwrap();
+    fill(&browser, "#collection\\.private_key", &key).await;
     press(&browser, submit).await;
     browser
         .see("#collection\\.jump\\.user-note[role=alert]")
@@ -269,6 +267,72 @@ async fn a_host_is_added_tested_and_changed_over_ssh() {
     assert!(said.contains(&place), "{said}");
     let hosts = get(&backend, "/hosts").await;
     assert_eq!(hosts["items"][0]["collection"]["has_private_key"], true);
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_real_host_goes_from_the_form_to_green() {
+    let (backend, _directory) = start(0).await;
+    let sshd = Sshd::start(&["ed25519"]).await;
+    let state_dir = sshd.path("state");
+    std::fs::create_dir(&state_dir).unwrap();
+    std::fs::write(state_dir.join("id"), uuid::Uuid::new_v4().to_string()).unwrap();
+    let browser = browse(&backend, "admin").await;
+    browser.open("/hosts/add").await;
+    browser.click("input[name=kind][value=ssh]").await;
+    fill(&browser, "#name", "web-1").await;
+    fill(&browser, "#collection\\.address", "127.0.0.1").await;
+    fill(&browser, "#collection\\.port", &sshd.port.to_string()).await;
+    fill(&browser, "#collection\\.user", &user()).await;
+    press(&browser, ".unfold summary").await;
+    let script = sshd.script("agent", &quick_agent());
+    fill(&browser, "#collection\\.agent_path", &script).await;
+    let state_dir = state_dir.display().to_string();
+    fill(&browser, "#collection\\.state_dir", &state_dir).await;
+    press(&browser, ".collection-form button[type=submit]").await;
+
+    // The host shows its key, and nobody logs in before it is confirmed.
+    press(&browser, "[data-action=test]").await;
+    browser
+        .see("[data-step=host_key][data-outcome=failed]")
+        .await;
+    let shown = browser.text(".key-offered .fingerprint").await;
+    assert_eq!(shown, sshd.fingerprint("ed25519"));
+    press(&browser, "[data-action=confirm]").await;
+    // It does not know our key yet: the line is to be pasted there.
+    browser
+        .see("[data-step=authenticate][data-outcome=failed]")
+        .await;
+    assert_eq!(sshd.logins(), 0, "{}", sshd.log());
+    sshd.authorize(&browser.text(".prepare .copy code").await);
+    press(&browser, "[data-action=test]").await;
+    browser.see("[data-step=report][data-outcome=passed]").await;
+    assert_eq!(browser.count("[data-outcome=passed]").await, 6);
+    let said = browser.text(".collection-result[role=status]").await;
+    assert!(!said.contains("failed"), "{said}");
+    browser.see(".host-head[data-status=up]").await;
+    let said = browser.text(".collection .facts").await;
+    assert!(said.contains(&shown), "{said}");
+
+    // It is set up anew: both keys are said, and it is accepted by name.
+    let mut sshd = sshd;
+    sshd.set_up_anew(&["ed25519"]).await;
+    backend.app.transports.forget(
+        get(&backend, "/hosts").await["items"][0]["host_id"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap(),
+    );
+    press(&browser, "[data-action=test]").await;
+    let said = browser.text(".key-changed[role=alert]").await;
+    let anew = sshd.fingerprint("ed25519");
+    assert!(said.contains(&shown) && said.contains(&anew), "{said}");
+    press(&browser, "[data-action=accept]").await;
+    browser.type_into("#confirm-name", "web-1").await;
+    browser.click("dialog button[type=submit]").await;
+    browser.see("[data-step=report][data-outcome=passed]").await;
+    browser.miss(".key-changed").await;
     browser.close().await;
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "support/process.rs"]
 mod process;
+#[path = "support/quick_agent.rs"]
+mod quick_agent;
 #[path = "support/sshd.rs"]
 mod sshd;
 
@@ -14,6 +16,7 @@ use std::process::{Command, Stdio};
 
 use infra_watch::transport::SshKey;
 use process::{Process, Site, agent_binary, backend_binary, free_address, until};
+use quick_agent::quick_agent;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sshd::{Sshd, user};
@@ -263,27 +266,6 @@ async fn an_admin_adds_a_host_in_each_mode() {
         api.get("/hosts").await["items"].as_array().unwrap().len(),
         1
     );
-}
-
-/// The body of a script that reports as an agent does; each state directory is a host of its own.
-fn quick_agent() -> String {
-    let report = json!({
-        "report_id": "ID", "agent_version": "0.1.0", "sent_at": "SENT", "interval_seconds": 30,
-        "snapshot_interval_seconds": 3600,
-        "host": {
-            "install_id": "ID", "hostname": "quick", "machine_id": "ID", "boot_id": "b", "os": "Debian",
-            "os_family": "linux", "kernel": "6.1", "architecture": "x86_64", "addresses": [], "cpu_count": 2,
-            "memory_bytes": 1024,
-        },
-        "series": [{ "metric": "cpu_usage_percent" }],
-    });
-    let report = report.to_string();
-    let open = report.strip_suffix('}').unwrap();
-    format!(
-        "id=$(cat \"$3/id\"); now=$(date +%s); sent=$(date -u +%Y-%m-%dT%H:%M:%SZ)\n\
-         echo '{open},' | sed \"s/\\\"ID\\\"/\\\"$id\\\"/g; s/SENT/$sent/\"\n\
-         echo \"\\\"points\\\":[{{\\\"at\\\":$now,\\\"values\\\":[1]}}]}}\""
-    )
 }
 
 /// Listens, and says what an SSH server says first, a byte at a time, for ever.

@@ -17,8 +17,9 @@ use uuid::Uuid;
 const OBJECTS: usize = 40;
 /// Of these, hosts and users that are not removed.
 const LASTING: usize = 5;
-/// Below this share of 2xx, too few calls reach anything to prove anything.
-const LEAST_SUCCESS_PERCENT: u64 = 30;
+/// Below this share of 2xx, too few calls reach anything to prove anything. Calls about leases and hosts that are pulled
+/// fail mostly: no generator knows a lease or a host that answers.
+const LEAST_SUCCESS_PERCENT: u64 = 20;
 
 /// Where `scripts/need.sh test` puts it.
 fn schemathesis() -> PathBuf {
