@@ -12,7 +12,6 @@ mod process;
 #[path = "support/quick_agent.rs"]
 mod quick_agent;
 #[path = "support/sshd.rs"]
-#[expect(dead_code, reason = "each test binary uses its part")]
 mod sshd;
 mod support;
 
