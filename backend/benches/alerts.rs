@@ -26,7 +26,6 @@ use infra_watch::store::series::{Columns, GroupCommit, Post};
 use infra_watch::transport::{TransportSettings, Transports};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
-use uuid::Uuid;
 
 /// Hosts that are evaluated, as many as the target says.
 const HOSTS: u32 = 1_000;
@@ -133,6 +132,7 @@ fn host(number: u32) -> Host {
         baseline: None,
         previous_boot_id: None,
         set_aside: Vec::new(),
+        collection: None,
     }
 }
 

@@ -138,7 +138,7 @@ impl CollectorApi {
         let selector = body
             .0
             .selector
-            .map(|selector| selector.into_domain())
+            .map(crate::wire::drift::Selector::into_domain)
             .transpose()
             .map_err(|message| ApiError::invalid("selector.host_ids", message))?;
         let max = usize::try_from(body.0.max.0).unwrap_or_default();

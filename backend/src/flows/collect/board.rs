@@ -65,7 +65,7 @@ enum Busy {
     /// The backend is.
     Running(Joined),
     /// A collector is.
-    Leased(Lease),
+    Leased(Box<Lease>),
 }
 
 struct Place {
@@ -305,7 +305,7 @@ impl CollectionBoard {
         let interval = lease.collection.interval_seconds;
         let may = place.is_free(now) && place.progress.is_due(host_id, interval, now);
         if may {
-            place.busy = Busy::Leased(lease);
+            place.busy = Busy::Leased(Box::new(lease));
         }
         may
     }
@@ -367,7 +367,7 @@ impl Ticket {
             return None;
         };
         let is_its = lease.lease_id == lease_id && lease.token_id == token_id;
-        let lease = lease.clone();
+        let lease = Lease::clone(lease);
         (is_its && lease.holds(now)).then(|| (Self::new(app, host_id, place).0, lease))
     }
 
@@ -376,7 +376,7 @@ impl Ticket {
         self.is_given_back = true;
         let mut places = self.app.collections.places.lock();
         if let Some(place) = places.get_mut(&self.host_id) {
-            place.busy = Busy::Leased(lease);
+            place.busy = Busy::Leased(Box::new(lease));
         }
     }
 
