@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use infra_watch_client::{ClientInfo as _, types};
-use process::{ENROLLMENT_KEY, PASSWORD, Site, unix_now};
+use process::{ENROLLMENT_KEY, PASSWORD, Site, unix_now, until};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -17,9 +17,8 @@ use uuid::Uuid;
 const OBJECTS: usize = 40;
 /// Of these, hosts and users that are not removed.
 const LASTING: usize = 5;
-/// Below this share of 2xx, too few calls reach anything to prove anything. Calls about leases and hosts that are pulled
-/// fail mostly: no generator knows a lease or a host that answers.
-const LEAST_SUCCESS_PERCENT: u64 = 25;
+/// Below this share of 2xx, too few calls reach anything to prove anything.
+const LEAST_SUCCESS_PERCENT: u64 = 30;
 
 /// Where `scripts/need.sh test` puts it.
 fn schemathesis() -> PathBuf {
@@ -117,6 +116,18 @@ async fn seed(site: &Site) -> Vec<(&'static str, String)> {
         collectors.push(token.token_id);
         collector_token = token.token;
     }
+    // One host that a collector had, which also the backend may ask, and does not reach.
+    let pulled = json!({
+        "name": "pulled", "interval_seconds": 86400,
+        "collection": { "kind": "http", "url": "http://127.0.0.1:9/report", "token": "t", "collected_by": "collector" },
+    });
+    let pulled: types::CreateHost = serde_json::from_value(pulled).unwrap();
+    let pulled = admin.create_host().body(pulled).send().await.unwrap();
+    let lent = redeem(site, &collector_token, pulled.host_id).await;
+    let anybody = json!({ "collection": { "kind": "http", "collected_by": "any" } });
+    let anybody: types::UpdateHost = serde_json::from_value(anybody).unwrap();
+    let update = admin.update_host().host_id(pulled.host_id).body(anybody);
+    update.send().await.unwrap();
     for role in [types::Role::Operator, types::Role::Viewer] {
         let user = types::CreateUser::builder()
             .username(role.to_string())
@@ -150,6 +161,8 @@ async fn seed(site: &Site) -> Vec<(&'static str, String)> {
         // Longer words first: each is replaced wherever it stands.
         ("ALERT_RULES", list(&alert_rules)),
         ("ALERTS", list(&alerts)),
+        ("LENT_HOSTS", list(&[pulled.host_id])),
+        ("LENT_LEASES", list(&[lent])),
         // One stays: its token is used.
         ("DOOMED_COLLECTORS", list(&collectors[1..OBJECTS - 1])),
         ("DOOMED_CHANNELS", list(&channels)),
@@ -165,6 +178,23 @@ async fn seed(site: &Site) -> Vec<(&'static str, String)> {
         ("ENDS", times(unix_now() + 300)),
         ("CURSOR", page.next_cursor.unwrap()),
     ]
+}
+
+/// Leases a host as a collector does, when nobody else is at it, and hands in: the lease.
+async fn redeem(site: &Site, token: &str, host_id: Uuid) -> Uuid {
+    let collector = site.client(Some(token));
+    let wanted = json!({ "max": 1, "selector": { "host_ids": [host_id] } });
+    let wanted: types::RequestLease = serde_json::from_value(wanted).unwrap();
+    let lease = until("the host is lent", 60, || async {
+        let leases = collector.lease_hosts().body(wanted.clone()).send().await;
+        leases.unwrap().into_inner().items.into_iter().next()
+    })
+    .await;
+    let brought = json!({ "lease_id": lease.lease_id, "error": { "step": "connect", "reason": "for a test" } });
+    let brought: types::HandIn = serde_json::from_value(brought).unwrap();
+    let hand_in = collector.hand_in_report().host_id(host_id).body(brought);
+    hand_in.send().await.unwrap();
+    lease.lease_id
 }
 
 fn list(ids: &[Uuid]) -> String {
@@ -283,7 +313,7 @@ async fn check(role: types::Role, examples: u32, least_success_percent: u64) {
 
 #[tokio::test]
 async fn an_admin_finds_what_the_document_says() {
-    check(types::Role::Admin, 40, LEAST_SUCCESS_PERCENT).await;
+    check(types::Role::Admin, 60, LEAST_SUCCESS_PERCENT).await;
 }
 
 /// Whom most is forbidden to: what counts is that the document says so.
