@@ -57,9 +57,9 @@ test_tools() {
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"
 }
 
-# venv NAME: what the tests in backend/tests/NAME need of Python, in an environment of its own.
+# venv NAME FOLDER: what the tests in FOLDER need of Python, in an environment of its own.
 venv() {
-    local venv=target/$1 wanted=backend/tests/$1/requirements.txt
+    local venv=target/$1 wanted=$2/requirements.txt
     if cmp --silent "$wanted" "$venv/installed.txt"; then return; fi
     rm -rf "$venv"
     python3 -m venv "$venv"
@@ -75,7 +75,12 @@ for what in "$@"; do
     case $what in
         build) build ;;
         port) port ;;
-        test) test_tools; venv schemathesis; venv smtp ;;
+        test)
+            test_tools
+            venv schemathesis backend/tests/schemathesis
+            venv smtp backend/tests/smtp
+            venv deploy deploy/tests
+            ;;
         check) check_tools ;;
         *) echo "usage: need.sh build|port|test|check…" >&2 && exit 2 ;;
     esac

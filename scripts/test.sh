@@ -11,3 +11,4 @@ if command -v cargo-nextest >/dev/null; then
 else
     $step "tests" cargo test --locked --workspace --tests
 fi
+$step "deployments" target/deploy/bin/pytest --quiet deploy/tests
