@@ -1,12 +1,12 @@
 """The example configurations for reverse proxies, each in front of a real backend. Only addresses and paths differ."""
 
+import asyncio
 import http.client
 import json
 import os
 import pathlib
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import uuid
@@ -14,31 +14,12 @@ import uuid
 import pytest
 import yaml
 
-from conftest import ENROLLMENT_KEY, PASSWORD, ROOT, wait_until
+from conftest import ENROLLMENT_KEY, PASSWORD, ROOT, free_port, wait_until
 
 EXAMPLES = ROOT / "deploy/proxy"
 # The proxy dials from 127.0.0.1, which is trusted: people come from elsewhere.
 CLIENT = "127.0.0.2"
 MIB = 1024 * 1024
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-@pytest.fixture
-def certificate(tmp_path):
-    """A certificate for localhost that nobody signed, and its key."""
-    files = tmp_path / "tls.crt", tmp_path / "tls.key"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-         "-addext", "basicConstraints=critical,CA:FALSE", "-out", files[0], "-keyout", files[1]],
-        check=True, capture_output=True,
-    )
-    return files
 
 
 def localized(example, certificate, backend_port):
@@ -100,6 +81,16 @@ class Proxied:
             return answer, answer.read().decode()
         finally:
             connection.close()
+
+    async def status_while_sending(self, path, token, body):
+        """The status of an answer that may come, and end the connection, before all of the body is sent."""
+        reader, writer = await asyncio.open_connection("localhost", self.https_port, ssl=self.context)
+        head = (f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n")
+        writer.write(head.encode() + body)
+        status = (await asyncio.wait_for(reader.readline(), 30)).split()[1]
+        writer.transport.abort()
+        return int(status)
 
     def login(self, **headers):
         answer, text = self.call(
@@ -166,25 +157,27 @@ def test_plain_http_is_sent_to_tls(proxied):
     connection.close()
 
 
-def test_bodies_reach_the_backend(proxied):
-    """What is too large is refused by the backend, in words that an agent understands."""
+def test_bodies(proxied):
+    """As much as the backend takes reaches it; more is refused with the status that makes agents send less."""
     _, token = proxied.login()
-
-    def problem(path, token, megabytes):
-        body = json.dumps({"reason": "x" * int(megabytes * MIB)})
-        answer, text = proxied.call("POST", path, body, Authorization=f"Bearer {token}")
-        assert answer.getheader("Content-Type").startswith("application/problem+json"), text
-        return answer.status
-
-    assert problem("/api/v1/drift/approve", token, 3.9) == 422
-
     machine = {"install_id": str(uuid.uuid4()), "machine_id": "0" * 32, "hostname": "web-1", "agent_version": "1.0.0"}
     answer, text = proxied.call(
         "POST", "/api/v1/agent/enroll", json.dumps(machine), Authorization=f"Bearer {ENROLLMENT_KEY}")
     assert answer.status == 201, text
     host_token = json.loads(text)["token"]
-    assert problem("/api/v1/agent/reports", host_token, 0.99) == 422
-    assert problem("/api/v1/agent/reports", host_token, 1.01) == 413
+
+    def is_read(path, token, megabytes):
+        body = json.dumps({"reason": "x" * int(megabytes * MIB)})
+        answer, text = proxied.call("POST", path, body, Authorization=f"Bearer {token}")
+        return answer.status == 422 and answer.getheader("Content-Type").startswith("application/problem+json")
+
+    def is_refused(path, token, megabytes):
+        return asyncio.run(proxied.status_while_sending(path, token, b"x" * int(megabytes * MIB))) == 413
+
+    assert is_read("/api/v1/drift/approve", token, 3.9)
+    assert is_refused("/api/v1/drift/approve", token, 4.1)
+    assert is_read("/api/v1/agent/reports", host_token, 0.99)
+    assert is_refused("/api/v1/agent/reports", host_token, 1.01)
 
 
 def test_connections_to_the_backend_are_kept(proxied):
