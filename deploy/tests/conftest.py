@@ -103,7 +103,7 @@ def start_backend(tmp_path):
     """Starts backends: `start_backend(*arguments)`; each ends with the test."""
     started = []
 
-    def start(*arguments, data_dir=None):
+    def start(*arguments, data_dir=None, listen="127.0.0.1:0"):
         directory = data_dir or tmp_path / f"data-{len(started)}"
         log = tmp_path / f"backend-{len(started)}.log"
         environment = {
@@ -111,7 +111,7 @@ def start_backend(tmp_path):
             "INFRA_WATCH_ADMIN_PASSWORD": PASSWORD,
             "INFRA_WATCH_ENROLLMENT_KEY": ENROLLMENT_KEY,
         }
-        command = [binary("infra-watch"), "serve", "--listen", "127.0.0.1:0", "--data-dir", directory, "--drain", "0s"]
+        command = [binary("infra-watch"), "serve", "--listen", listen, "--data-dir", directory, "--drain", "0s"]
         with open(log, "wb") as out:
             process = subprocess.Popen([*command, *arguments], stderr=out, stdout=out, env=environment)
         started.append(process)
