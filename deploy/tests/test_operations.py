@@ -1,9 +1,10 @@
 """What docs/operations.md tells an operator to do, done."""
 
 import json
+import re
 import subprocess
 
-from conftest import binary, wait_until
+from conftest import ROOT, binary, wait_until
 
 NEW_PASSWORD = "another passphrase here"
 
@@ -48,6 +49,48 @@ def test_tokens_are_rotated_and_the_host_stays(start_backend, start_agent, tmp_p
     started_at = again.get("/api/v1/system")["started_at"]
     wait_until("the agent is back", lambda: is_heard_since(again, started_at))
     assert (data / "ssh_key").read_text() != (tmp_path / "old_ssh_key").read_text()
+
+
+def test_a_rehearsed_restore(start_backend, start_agent, tmp_path):
+    backups, passphrase = tmp_path / "backups", tmp_path / "passphrase"
+    backups.mkdir()
+    passphrase.write_text("what opens a backup")
+    data = tmp_path / "data"
+    backend = start_backend("--backup-dir", backups, "--backup-keep", "2", "--backup-passphrase-file", passphrase,
+                            data_dir=data).login()
+    start_agent(backend.url)
+    host = backend.wait_for_host()
+
+    # Made now and again, each in a second of its own: two are kept, nobody else may read them.
+    made = []
+
+    def makes_another():
+        if backend.call("/api/v1/system/jobs/backup/run", method="POST")[0] != 200:
+            return False
+        made.append(max(path.name for path in backups.iterdir()))
+        return True
+
+    for _ in range(3):
+        wait_until("a backup", makes_another)
+    kept = sorted(backups.iterdir())
+    assert [path.name for path in kept] == made[-2:]
+    assert all(path.suffix == ".age" and path.stat().st_mode & 0o777 == 0o600 for path in kept)
+    _, _, text = backend.call("/metrics")
+    assert float(re.search(r"^infra_watch_last_backup_timestamp_seconds (\S+)$", text, re.MULTILINE).group(1)) > 0
+
+    # The whole thing moves: the same address, the old tokens, and the agent goes on.
+    stop(backend)
+    data.rename(tmp_path / "before")
+    restore = [binary("infra-watch"), "restore", kept[-1], "--data-dir", data]
+    assert subprocess.run([*restore, "--passphrase-file", ROOT / "Makefile"]).returncode == 1
+    subprocess.run([*restore, "--passphrase-file", passphrase], check=True)
+    again = start_backend(listen=backend.url.removeprefix("http://"), data_dir=data)
+    again.token = backend.token
+    started_at = again.get("/api/v1/system")["started_at"]
+    wait_until("the agent goes on", lambda: again.get("/api/v1/hosts")["items"][0]["last_seen_at"] > started_at)
+    assert [known["host_id"] for known in again.get("/api/v1/hosts")["items"]] == [host["host_id"]]
+    enrolled = [entry for entry in again.get("/api/v1/audit")["items"] if entry["action"].startswith("host.enroll")]
+    assert len(enrolled) == 1
 
 
 def test_a_damaged_store_is_refused_and_left(start_backend, tmp_path):

@@ -14,7 +14,7 @@ import uuid
 import pytest
 import yaml
 
-from conftest import ENROLLMENT_KEY, PASSWORD, ROOT, free_port, wait_until
+from conftest import ENROLLMENT_KEY, PASSWORD, ROOT, binary, free_port, wait_until
 
 EXAMPLES = ROOT / "deploy/proxy"
 # The proxy dials from 127.0.0.1, which is trusted: people come from elsewhere.
@@ -178,6 +178,17 @@ def test_bodies(proxied):
     assert is_refused("/api/v1/drift/approve", token, 4.1)
     assert is_read("/api/v1/agent/reports", host_token, 0.99)
     assert is_refused("/api/v1/agent/reports", host_token, 1.01)
+
+
+def test_a_backup_flows_through(proxied, certificate, tmp_path):
+    proxied.backend.login()
+    status, _, text = proxied.backend.call("/api/v1/api-tokens", {"name": "backup", "role": "admin"})
+    assert status == 201, text
+    (tmp_path / "token").write_text(json.loads(text)["token"])
+    backup = tmp_path / "infra-watch.backup"
+    subprocess.run([binary("infra-watch"), "backup", backup, "--server", proxied.url, "--ca-file", certificate[0],
+                    "--token-file", tmp_path / "token"], check=True)
+    subprocess.run([binary("infra-watch"), "restore", backup, "--data-dir", tmp_path / "restored"], check=True)
 
 
 def test_connections_to_the_backend_are_kept(proxied):
