@@ -48,6 +48,11 @@ test_tools() {
     if lacks rpmbuild; then packages+=(rpm); fi
     # Hosts that are collected over SSH; its directory is not in everybody's PATH.
     if lacks sshd && [[ ! -x /usr/sbin/sshd ]]; then packages+=(openssh-server); fi
+    # The examples of reverse proxies and of Prometheus are really run; nginx is not in everybody's PATH either.
+    if lacks nginx && [[ ! -x /usr/sbin/nginx ]]; then packages+=(nginx-light); fi
+    if lacks caddy; then packages+=(caddy); fi
+    if lacks prometheus; then packages+=(prometheus); fi
+    if lacks openssl; then packages+=(openssl); fi
     if ((${#packages[@]} == 0)); then return; fi
     if [[ $(id -u) != 0 ]] || lacks apt-get; then
         printf 'missing for the tests: %s\n    install with: sudo apt-get install %s\n' "${packages[*]}" "${packages[*]}" >&2
