@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 
 import helm_python
 import kubernetes_validate
@@ -24,7 +25,7 @@ CUSTOM = {"HTTPRoute", "ServiceMonitor"}
 # What may be missing still, of issue 7: what is there is checked all the same.
 AWAITED = {
     "infra-watch": {"backup", "INFRA_WATCH_CA_FILE"},
-    "infra-watch-agent": {"prepare", "health", "host_root"},
+    "infra-watch-agent": {"prepare"},
 }
 
 EVERYTHING = {
@@ -335,6 +336,31 @@ def test_each_pod_has_its_own_secrets_only(render):
         for volume in pod["spec"].get("volumes", []):
             # The files belong to root, and the pods' group is ours.
             assert volume.get("secret", {}).get("defaultMode", 0o440) == 0o440
+
+
+def files(rendered, pod, container):
+    """The files that a container has from Secrets and ConfigMaps, and the text of the latter."""
+    texts = {config["metadata"]["name"]: config["data"] for config in rendered.of("ConfigMap")}
+    volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
+    for mount in container.get("volumeMounts", []):
+        volume = volumes.get(mount["name"], {})
+        for item in volume.get("secret", {}).get("items", []):
+            yield f"{mount['mountPath']}/{item['path']}", ""
+        for key, text in texts.get(volume.get("configMap", {}).get("name"), {}).items():
+            yield f"{mount['mountPath']}/{key}", text
+
+
+@each_set
+def test_files_are_where_they_are_looked_for(render, values):
+    rendered = render(values)
+    for pod in rendered.pods().values():
+        for container in containers(pod):
+            there = dict(files(rendered, pod, container))
+            probe = container.get("livenessProbe", {}).get("exec", {}).get("command", [])
+            said = [*container["args"], *probe, *there.values()]
+            said += [variable["value"] for variable in container.get("env", [])]
+            wanted = set(re.findall(r"/(?:run/secrets|etc/infra-watch)/[^\s\"]+", "\n".join(said)))
+            assert wanted == set(there), container["name"]
 
 
 def test_a_secret_that_exists(render):
@@ -769,16 +795,13 @@ def test_command_lines_and_variables_exist(render):
 
 
 @each_set
-def test_the_backend_takes_its_settings(render, values, tmp_path):
+def test_the_programs_take_their_settings(render, values, tmp_path):
     rendered = render(values)
-    if "backend" in rendered.pods():
-        path = tmp_path / "infra-watch.toml"
-        path.write_text(rendered.config())
-        subprocess.run([binary("infra-watch"), "config", "check", path], check=True)
-    if "agent" in rendered.pods():
-        flags = help_of("infra-watch-agent", "run")
-        for key in re.findall(r"^(\w+) =", rendered.config("-agent"), re.MULTILINE):
-            assert f"--{key.replace('_', '-')} " in flags or key in AWAITED["infra-watch-agent"], key
+    for component, program, ending in [("backend", "infra-watch", ""), ("agent", "infra-watch-agent", "-agent")]:
+        if component in rendered.pods():
+            path = tmp_path / f"{component}.toml"
+            path.write_text(rendered.config(ending))
+            subprocess.run([binary(program), "config", "check", path], check=True)
 
 
 def test_whole_numbers_stay_whole(render):
@@ -802,3 +825,56 @@ def test_jobs_do_their_work(render, start_backend, tmp_path):
         assert backend.url in [*arguments, *variables.values()]
         done = subprocess.run([binary("infra-watch"), *arguments], env=variables, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
+
+
+# --- docs/kubernetes.md ----------------------------------------------------------------------------------------------
+
+DOCS = (ROOT / "docs" / "kubernetes.md").read_text()
+
+
+def blocks(kind):
+    """The blocks of YAML that are said to be values, or an object."""
+    found = re.findall(rf"^( *)```yaml {kind}\n(.*?)^ *```", DOCS, re.MULTILINE | re.DOTALL)
+    return [yaml.safe_load(textwrap.dedent(text)) for _, text in found]
+
+
+@pytest.mark.parametrize("values", blocks("values"), ids=lambda values: ",".join(values))
+def test_values_in_the_docs(render, values):
+    rendered = render(values, "infra-watch")
+    for found in rendered.objects:
+        if found["kind"] not in CUSTOM:
+            kubernetes_validate.validate(found, VERSIONS[-1], strict=True)
+    assert rendered.text.count("\n") != render({}, "infra-watch").text.count("\n") or "image" in values
+
+
+def test_commands_in_the_docs(render):
+    lines = re.findall(r"^ *helm (?:install|upgrade) (\S+) (.*)$", DOCS, re.MULTILINE)
+    assert len(lines) >= 6
+    for name, arguments in lines:
+        values = helm_python.parse_set_string(",".join(re.findall(r"--set (\S+)", arguments)) or "a=b")
+        values.pop("a", None)
+        rendered = render(values, name)
+        assert values == {} or rendered.text != render({"existingSecret": "x"}, name).text
+
+
+def test_objects_that_the_docs_name(render):
+    """What commands are to be typed for must be called so."""
+    rendered = render({"backup": EVERYTHING["backup"]}, "infra-watch")
+    claims = {claim["metadata"]["name"] for claim in rendered.of("PersistentVolumeClaim")}
+    backend = rendered.one("StatefulSet")
+    claims |= {f"{claim['metadata']['name']}-{backend['metadata']['name']}-0"
+               for claim in backend["spec"]["volumeClaimTemplates"]}
+    assert set(re.findall(r"delete pvc (.*)", DOCS)[0].split()) == claims
+    assert set(re.findall(r"cronjob/(\S+)", DOCS)) <= {job["metadata"]["name"] for job in rendered.of("CronJob")}
+    assert set(re.findall(r"delete secret (\S+)", DOCS)) == {secret["metadata"]["name"] for secret in rendered.of("Secret")}
+    assert f"`{DEFAULTS['agent']['stateDir']}`" in DOCS
+    (pod,) = blocks("object")
+    kubernetes_validate.validate(pod, VERSIONS[-1], strict=True)
+    assert list(breaches(pod)) == []
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    assert {volumes[name]["persistentVolumeClaim"]["claimName"] for name in ("data", "backups")} == claims
+    assert pod["spec"]["securityContext"] == rendered.pods()["backend"]["spec"]["securityContext"]
+    assert pod["spec"]["containers"][0]["securityContext"] == rendered.container("backend")["securityContext"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]}
+    assert mounts["data"] == next(mount["mountPath"] for mount in rendered.container("backend")["volumeMounts"]
+                                  if mount["name"] == "data")
