@@ -9,7 +9,7 @@ DASHBOARD := dashboard/dist/index.html
 DASHBOARD_SOURCES := $(shell find dashboard/src dashboard/styles dashboard/assets openapi/src xtask/src -type f) \
 	$(wildcard dashboard/index.html dashboard/*.json dashboard/Cargo.toml openapi/*.json openapi/build.rs Cargo.lock)
 
-.PHONY: help run build agent-static test torture check openapi dashboard screenshots bench clean
+.PHONY: help run build agent-static test torture check openapi chart dashboard screenshots bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ agent-static: ## static agents for x86_64 and aarch64 in target/<target>/agent (
 
 openapi: ## write openapi/openapi.json anew from the code
 	@scripts/openapi.sh
+
+chart: ## write the table in the README of charts/infra-watch anew from its values.yaml
+	@scripts/need.sh chart
+	@target/deploy/bin/python scripts/chart-readme.py
 
 dashboard: $(DASHBOARD) ## dashboard/dist, from which the backend is built
 

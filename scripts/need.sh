@@ -87,6 +87,7 @@ for what in "$@"; do
             venv deploy deploy/tests
             ;;
         check) check_tools ;;
+        chart) venv deploy deploy/tests ;;
         *) echo "usage: need.sh build|port|test|check…" >&2 && exit 2 ;;
     esac
 done
