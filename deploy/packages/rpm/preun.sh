@@ -1,0 +1,5 @@
+# As %systemd_preun.
+if [ "$1" -eq 0 ] && command -v systemctl >/dev/null; then
+    systemctl --no-reload disable --now @package@.service >/dev/null 2>&1 || :
+fi
+exit 0
