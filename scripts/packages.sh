@@ -74,6 +74,7 @@ texts() {
         "$(LC_ALL=C date --utc --rfc-email --date "@$SOURCE_DATE_EPOCH")" | gzip -9 --no-name >"$to/doc/changelog.Debian.gz"
     [[ ! -x scripts/licences.sh ]] || scripts/licences.sh >"$to/doc/THIRD-PARTY"
 
+    sed "s/@package@/$package/g" deploy/packages/deb/lintian-overrides >"$to/lintian-overrides"
     local script
     for script in deploy/packages/rpm/*.sh; do
         sed "s/@package@/$package/g" "$script" >"$to/rpm/$(basename "$script")"
