@@ -15,6 +15,8 @@ NAMES = ("infra-watch", "infra-watch-agent")
 VERSION = subprocess.run([ROOT / "scripts/version.sh"], text=True, capture_output=True, check=True).stdout.strip()
 # What systemd-analyze says of the units, times ten: no option may be lost unseen.
 EXPOSURE = {"infra-watch": 12, "infra-watch-agent": 16}
+# Without the triggers of others: the index of all manual pages takes its time.
+DPKG = ("dpkg", "--no-triggers")
 PASSWORD = "another horse, another battery"
 
 needs_packagers = pytest.mark.skipif(
@@ -82,7 +84,7 @@ def test_lintian(packages, name):
 def test_deb(machine):
     """The life of both .deb packages, from the first installation to the purge."""
     # The backend starts by itself, and a person gets in with what the installation says.
-    said = machine.run("dpkg", "--install", deb("infra-watch"))
+    said = machine.run(*DPKG, "--install", deb("infra-watch"))
     assert "sudo cat /etc/infra-watch/admin-password" in said
     machine.wait_for("infra-watch")
     assert machine.run("systemctl", "is-enabled", "infra-watch") == "enabled"
@@ -98,7 +100,7 @@ def test_deb(machine):
     key = json.loads(backend.call("/api/v1/enrollment-keys", {"name": "test"})[2])["key"]
 
     # The agent waits, which is no failure, and says for what.
-    said = machine.run("dpkg", "--install", deb("infra-watch-agent"))
+    said = machine.run(*DPKG, "--install", deb("infra-watch-agent"))
     assert "/etc/infra-watch/enrollment-key" in said
     assert machine.stat("/etc/infra-watch/agent.toml") == "640 root infra-watch-agent"
     assert machine.stat("/var/lib/infra-watch-agent") == "700 infra-watch-agent infra-watch-agent"
@@ -122,7 +124,7 @@ def test_deb(machine):
     # An upgrade: what was set and kept stays, what runs is new.
     password_is_changed(machine, backend, password)
     before = [machine.show(name, "MainPID") for name in NAMES]
-    machine.run("dpkg", "--install", *(deb(name, "99.0.0") for name in NAMES))
+    machine.run(*DPKG, "--install", *(deb(name, "99.0.0") for name in NAMES))
     for name, pid in zip(NAMES, before, strict=True):
         machine.wait_for(name)
         assert machine.show(name, "MainPID") != pid
@@ -135,18 +137,18 @@ def test_deb(machine):
     is_back(backend, host)
 
     # Removed: stopped, and nothing of what was set and kept is gone. Installed again, it goes on.
-    machine.run("dpkg", "--remove", *NAMES)
+    machine.run(*DPKG, "--remove", *NAMES)
     for name in NAMES:
         assert machine.show(name, "ActiveState") == "inactive"
         assert not machine.exists(f"/usr/lib/systemd/system/{name}.service")
     assert machine.exists("/var/lib/infra-watch/state.redb") and machine.exists("/var/lib/infra-watch-agent/token.json")
-    machine.run("dpkg", "--install", *(deb(name, "99.0.0") for name in NAMES))
+    machine.run(*DPKG, "--install", *(deb(name, "99.0.0") for name in NAMES))
     for name in NAMES:
         machine.wait_for(name)
     is_back(backend, host)
 
     # Purged: only the users remain.
-    machine.run("dpkg", "--purge", *NAMES)
+    machine.run(*DPKG, "--purge", *NAMES)
     left = machine.run("find", "/etc", "/var/lib", "/usr", "-path", "*infra-watch*")
     assert not left, left
     assert machine.run("id", "--user", "--name", "infra-watch") == "infra-watch"
@@ -160,7 +162,7 @@ def test_rpm(machine):
     for name in NAMES:
         requires = machine.run("rpm", "--query", "--requires", "--package", rpm_file(name)).splitlines()
         wanted = [line for line in requires if not line.startswith("rpmlib(")]
-        assert wanted == ["/bin/sh", "/usr/sbin/useradd"], requires
+        assert {line for line in wanted if not line.startswith("config(")} == {"/bin/sh", "/usr/sbin/useradd"}, requires
     machine.run(*rpm, "--install", *map(rpm_file, NAMES))
     assert machine.stat("/etc/infra-watch/infra-watch.toml") == "640 root infra-watch"
     assert machine.stat("/etc/infra-watch/agent.toml") == "640 root infra-watch-agent"
