@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs what is in this archive on a system without .deb and .rpm packages. Asks no network.
-#   ./install.sh --backend | --agent [--destdir DIR]     install, or upgrade; settings and data are never overwritten
-#   ./install.sh --uninstall --backend | --agent         remove; settings, data and the user stay
+#   ./install.sh [--backend | --agent] [--destdir DIR]     install, or upgrade; settings and data are never overwritten
+#   ./install.sh --uninstall [--destdir DIR]               remove; settings, data and the user stay
+# Without --backend and --agent it takes what the archive has; with --destdir it concerns that directory alone.
 set -eu
-cd "$(dirname "$0")"
 
 fail() {
     echo "install.sh: $*" >&2
@@ -22,21 +22,31 @@ while [ $# -gt 0 ]; do
             shift
             ;;
         *)
-            sed -n '2,4s/^# \{0,1\}//p' "$0" >&2
+            sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
             exit 2
             ;;
     esac
     shift
 done
-[ -n "$what" ] || fail "say --backend or --agent"
 [ -n "$destdir" ] || [ "$(id -u)" = 0 ] || fail "only root can install; --destdir tries it elsewhere"
+case $destdir in
+    '' | /*) ;;
+    *) destdir=$PWD/$destdir ;;
+esac
+cd "$(dirname "$0")"
+if [ -n "$what" ]; then
+    [ -f "bin/$what" ] || fail "$what is in an archive of its own"
+elif [ -f bin/infra-watch ]; then
+    what=infra-watch
+else
+    what=infra-watch-agent
+fi
 case $what in
     infra-watch) settings=infra-watch.toml ;;
     *) settings=agent.toml ;;
 esac
 etc=$destdir/etc/infra-watch
 
-# Into another directory nothing is done that concerns this system: no users, no services.
 here() { [ -z "$destdir" ]; }
 systemd_runs() { here && [ -d /run/systemd/system ]; }
 
@@ -60,8 +70,7 @@ owned() {
 }
 
 install_files() {
-    sha256sum --check --quiet --strict SHA256SUMS || fail "the archive is damaged"
-    [ -f "bin/$what" ] || fail "this archive is not that of $what"
+    sha256sum -c SHA256SUMS >/dev/null || fail "the archive is damaged"
 
     install -d "$destdir/usr/bin" "$destdir/usr/lib/systemd/system" "$destdir/usr/lib/sysusers.d" "$destdir/usr/lib/tmpfiles.d"
     install -d "$destdir/usr/share/man/man1" "$destdir/usr/share/doc/$what" "$etc"
@@ -72,7 +81,7 @@ install_files() {
     install -m 0644 "systemd/$what.sysusers.conf" "$destdir/usr/lib/sysusers.d/$what.conf"
     install -m 0644 "systemd/$what.tmpfiles.conf" "$destdir/usr/lib/tmpfiles.d/$what.conf"
     install -m 0644 man/* "$destdir/usr/share/man/man1/"
-    install -m 0644 doc/* "$destdir/usr/share/doc/$what/"
+    install -m 0644 doc/* licenses/* "$destdir/usr/share/doc/$what/"
     for place in bash-completion/completions:bash:$what zsh/site-functions:zsh:_$what fish/vendor_completions.d:fish:$what.fish; do
         shell=${place#*:}
         install -d "$destdir/usr/share/${place%%:*}"
@@ -82,6 +91,7 @@ install_files() {
     if here; then make_user; fi
     owned 0700 "$what" "$what" -d "$destdir/var/lib/$what"
     if [ -e "$etc/$settings" ]; then
+        rm -f "$etc/$settings.new"
         cmp -s "$settings" "$etc/$settings" || install -m 0640 "$settings" "$etc/$settings.new"
     else
         owned 0640 root "$what" "$settings" "$etc/$settings"
