@@ -90,6 +90,7 @@ install_files() {
 
     if here; then make_user; fi
     owned 0700 "$what" "$what" -d "$destdir/var/lib/$what"
+    if [ "$what" = infra-watch ]; then owned 0700 "$what" "$what" -d "$destdir/var/backups/$what"; fi
     if [ -e "$etc/$settings" ]; then
         rm -f "$etc/$settings.new"
         cmp -s "$settings" "$etc/$settings" || install -m 0640 "$settings" "$etc/$settings.new"

@@ -8,21 +8,16 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT, binary, wait_until
+from conftest import PACKAGES as NAMES
+from conftest import ROOT, VERSION, needs_packagers, wait_until
 from machine import Machine, why_not
 
-NAMES = ("infra-watch", "infra-watch-agent")
-VERSION = subprocess.run([ROOT / "scripts/version.sh"], text=True, capture_output=True, check=True).stdout.strip()
 # What systemd-analyze says of the units, times ten: no option may be lost unseen.
 EXPOSURE = {"infra-watch": 12, "infra-watch-agent": 16}
 # Without the triggers of others: the index of all manual pages takes its time.
 DPKG = ("dpkg", "--no-triggers")
 PASSWORD = "another horse, another battery"
 
-needs_packagers = pytest.mark.skipif(
-    not all(shutil.which(tool) for tool in ("cargo-deb", "cargo-generate-rpm")),
-    reason="without cargo-deb and cargo-generate-rpm",
-)
 needs_machine = pytest.mark.skipif(bool(why_not()), reason=why_not() or "")
 
 
@@ -34,26 +29,10 @@ def test_exposure(name):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory):
-    """A directory with the packages of this version and of a later one, made of the debug build."""
-    directory = tmp_path_factory.mktemp("packages")
-    binaries = directory / "binaries"
-    binaries.mkdir()
-    for name in NAMES:
-        subprocess.run(["strip", "-o", binaries / name, binary(name)], check=True)
-    for version in (VERSION, "99.0.0"):
-        command = [ROOT / "scripts/packages.sh", "--fast", "--binaries", binaries, "--version", version, "--output", directory]
-        done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        assert done.returncode == 0, done.stdout
-    shutil.rmtree(binaries)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def machine(packages, tmp_path_factory):
-    with Machine(tmp_path_factory.mktemp("machine")) as machine:
-        shutil.copytree(packages, machine.path("/srv/packages"))
+@pytest.fixture
+def machine(packages, tmp_path):
+    with Machine(tmp_path) as machine:
+        shutil.copytree(packages, machine.path("/srv/packages"), ignore=shutil.ignore_patterns("binaries"))
         yield machine
 
 
@@ -91,6 +70,7 @@ def test_deb(machine):
     assert machine.stat("/etc/infra-watch/admin-password") == "640 root infra-watch"
     assert machine.stat("/etc/infra-watch/infra-watch.toml") == "640 root infra-watch"
     assert machine.stat("/var/lib/infra-watch") == "700 infra-watch infra-watch"
+    assert machine.stat("/var/backups/infra-watch") == "700 infra-watch infra-watch"
     assert machine.stat("/var/lib/infra-watch/state.redb") == "600 infra-watch infra-watch"
     password = machine.run("cat", "/etc/infra-watch/admin-password")
     assert password not in machine.journal("infra-watch")
@@ -109,9 +89,10 @@ def test_deb(machine):
 
     # What it said, done.
     settings = machine.path("/etc/infra-watch/agent.toml")
-    text, replaced = re.subn(r"(?m)^# ?server = .*$", f'server = "{backend.url}"\ninterval = "1s"\nservices = true', settings.read_text())
+    ours = f'server = "{backend.url}"\ninterval = "1s"\nservices = true'
+    text, replaced = re.subn(r"(?m)^# server = .*$", ours, settings.read_text())
     assert replaced == 1, settings.read_text()
-    settings.write_text(re.sub(r"(?m)^interval = \"30s\"$", "", text))
+    settings.write_text(text)
     keep_key = ["install", "-m", "0640", "-g", "infra-watch-agent", "/dev/stdin", "/etc/infra-watch/enrollment-key"]
     machine.run(*keep_key, stdin=key + "\n")
     machine.run("infra-watch-agent", "config", "check", "/etc/infra-watch/agent.toml")

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 import yaml
 
-from conftest import ROOT, binary
-from test_packages import NAMES, VERSION, needs_packagers, packages  # noqa: F401 (a fixture)
+from conftest import PACKAGES as NAMES
+from conftest import ROOT, VERSION, binary, needs_packagers
 
 
 def test_one_version():
@@ -48,15 +48,11 @@ def test_what_is_not_ready_is_not_released(clone):
 
 
 @needs_packagers
-def test_the_same_commit_gives_the_same_files(packages, tmp_path):  # noqa: F811
+def test_the_same_commit_gives_the_same_files(packages, tmp_path):
     """Whatever the time, the time zone, the umask and the ages of the files."""
-    binaries = tmp_path / "binaries"
-    binaries.mkdir()
-    for name in NAMES:
-        subprocess.run(["strip", "-o", binaries / name, binary(name)], check=True)
     for path in (ROOT / "deploy").rglob("*.service"):
         os.utime(path, (0, 0))
-    command = [ROOT / "scripts/packages.sh", "--fast", "--binaries", binaries, "--output", tmp_path]
+    command = [ROOT / "scripts/packages.sh", "--fast", "--binaries", packages / "binaries", "--output", tmp_path]
     environment = {**os.environ, "TZ": "Asia/Tokyo", "LC_ALL": "C.UTF-8"}
     subprocess.run(command, env=environment, umask=0o077, stdout=subprocess.DEVNULL, check=True)
     made = [path for path in tmp_path.iterdir() if path.is_file()]
@@ -67,7 +63,7 @@ def test_the_same_commit_gives_the_same_files(packages, tmp_path):  # noqa: F811
 
 @needs_packagers
 @pytest.mark.parametrize("name", NAMES)
-def test_install_script(packages, tmp_path, name):  # noqa: F811
+def test_install_script(packages, tmp_path, name):
     """Into a directory: everything in its place, settings never overwritten, all but them gone afterwards."""
     folder = f"{name}-{VERSION}-{os.uname().machine}"
     subprocess.run(["tar", "--extract", "--file", packages / f"{folder}.tar.gz"], cwd=tmp_path, check=True)

@@ -3,6 +3,9 @@ name=@package@
 etc=/etc/infra-watch
 if [ "$1" -eq 1 ]; then
     install -d -m 0700 -o $name -g $name /var/lib/$name
+    if [ $name = infra-watch ]; then
+        install -d -m 0700 -o $name -g $name /var/backups/$name
+    fi
     # The first admin's password, made here so that it is in no log.
     if [ $name = infra-watch ] && [ ! -e $etc/admin-password ] && [ ! -e /var/lib/$name/state.redb ]; then
         install -m 0640 -o root -g $name /dev/null $etc/admin-password
