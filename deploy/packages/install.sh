@@ -106,7 +106,9 @@ install_files() {
 
 say_what_is_next() {
     [ ! -e "$etc/$settings.new" ] || echo "$etc/$settings is as it was; the new one is beside it: $settings.new"
-    if [ "$what" = infra-watch ]; then
+    if systemd_runs && systemctl --quiet is-active "$what.service"; then
+        echo "$what was started again and is $("/usr/bin/$what" --version)"
+    elif [ "$what" = infra-watch ]; then
         echo "next: systemctl enable --now infra-watch"
         echo "then log in on http://127.0.0.1:7420 as admin; the first password is in $etc/admin-password"
     else
