@@ -66,6 +66,8 @@ def test_deb(machine):
     said = machine.run(*DPKG, "--install", deb("infra-watch"))
     assert "sudo cat /etc/infra-watch/admin-password" in said
     machine.wait_for("infra-watch")
+    backend = machine.backend()
+    wait_until("the backend is ready", backend.is_ready)
     assert machine.run("systemctl", "is-enabled", "infra-watch") == "enabled"
     assert machine.stat("/etc/infra-watch/admin-password") == "640 root infra-watch"
     assert machine.stat("/etc/infra-watch/infra-watch.toml") == "640 root infra-watch"
@@ -74,8 +76,6 @@ def test_deb(machine):
     assert machine.stat("/var/lib/infra-watch/state.redb") == "600 infra-watch infra-watch"
     password = machine.run("cat", "/etc/infra-watch/admin-password")
     assert password not in machine.journal("infra-watch")
-    backend = machine.backend()
-    wait_until("the backend is ready", backend.is_ready)
     backend.login(password)
     key = json.loads(backend.call("/api/v1/enrollment-keys", {"name": "test"})[2])["key"]
 
