@@ -102,6 +102,17 @@ def test_deb(machine):
     is_what_the_machine_is(machine, backend, host)
     units_are_sound(machine)
 
+    # There is a place for backups, and the service may write there.
+    drop_in = machine.path("/etc/systemd/system/infra-watch.service.d/backup.conf")
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nEnvironment=INFRA_WATCH_BACKUP_DIR=/var/backups/infra-watch\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "infra-watch")
+    wait_until("the backend is ready", backend.is_ready)
+    assert backend.call("/api/v1/system/jobs/backup/run", method="POST")[0] == 200
+    backup = machine.run("find", "/var/backups/infra-watch", "-name", "infra-watch-*.backup")
+    assert machine.stat(backup) == "600 infra-watch infra-watch"
+
     # An upgrade: what was set and kept stays, what runs is new.
     password_is_changed(machine, backend, password)
     before = [machine.show(name, "MainPID") for name in NAMES]
@@ -128,8 +139,10 @@ def test_deb(machine):
         machine.wait_for(name)
     is_back(backend, host)
 
-    # Purged: only the users remain.
+    # Purged: only the users and the backup remain.
+    shutil.rmtree(drop_in.parent)
     machine.run(*DPKG, "--purge", *NAMES)
+    assert machine.exists(backup)
     left = machine.run("find", "/etc", "/var/lib", "/usr", "-path", "*infra-watch*")
     assert not left, left
     assert machine.run("id", "--user", "--name", "infra-watch") == "infra-watch"
