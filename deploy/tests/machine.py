@@ -17,6 +17,8 @@ def why_not():
     """Why there can be no such machine here, if so."""
     if os.geteuid() != 0:
         return "only root can boot a container"
+    if list(pathlib.Path("/var/lib/dpkg/info").glob("infra-watch*.list")):
+        return "Infra-Watch is installed on this machine, and so on its copy"
     missing = [tool for tool in ("systemd-nspawn", "systemctl", "dpkg") if not shutil.which(tool)]
     return f"without {', '.join(missing)}" if missing else None
 
