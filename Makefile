@@ -9,7 +9,7 @@ DASHBOARD := dashboard/dist/index.html
 DASHBOARD_SOURCES := $(shell find dashboard/src dashboard/styles dashboard/assets openapi/src xtask/src -type f) \
 	$(wildcard dashboard/index.html dashboard/*.json dashboard/Cargo.toml openapi/*.json openapi/build.rs Cargo.lock)
 
-.PHONY: help run build agent-static test torture check openapi chart dashboard screenshots bench clean
+.PHONY: help run build agent-static test torture check packages release openapi chart dashboard screenshots bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,15 @@ check: ## format, lints, documentation, dependencies, and that openapi.json is n
 
 agent-static: ## static agents for x86_64 and aarch64 in target/<target>/agent (needs musl-tools, gcc-aarch64-linux-gnu)
 	@scripts/agent-static.sh
+
+packages: ## .deb, .rpm and archives in target/packages, of the binaries that make static left
+	@scripts/need.sh packages
+	@scripts/packages.sh
+	@ls -l target/packages
+
+release: $(DASHBOARD) ## everything that a release consists of in target/release-files; refuses what is not ready for one
+	@scripts/need.sh build packages release
+	@scripts/release.sh
 
 openapi: ## write openapi/openapi.json anew from the code
 	@scripts/openapi.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Names each missing tool with the line that installs it, and installs what it may: need.sh build|port|test|check…
+# Names each missing tool with the line that installs it, and installs what it may: need.sh build|port|test|check|packages|release…
 set -euo pipefail
 cd "$(dirname "$0")/.."
 missing=0
@@ -53,6 +53,9 @@ test_tools() {
     if lacks caddy; then packages+=(caddy); fi
     if lacks prometheus; then packages+=(prometheus); fi
     if lacks openssl; then packages+=(openssl); fi
+    # Packages are checked, and installed on a machine that systemd boots.
+    if lacks lintian; then packages+=(lintian); fi
+    if lacks systemd-nspawn; then packages+=(systemd-container); fi
     if ((${#packages[@]} == 0)); then return; fi
     if [[ $(id -u) != 0 ]] || lacks apt-get; then
         printf 'missing for the tests: %s\n    install with: sudo apt-get install %s\n' "${packages[*]}" "${packages[*]}" >&2
@@ -72,6 +75,17 @@ venv() {
     cp "$wanted" "$venv/installed.txt"
 }
 
+# What makes .deb and .rpm. Half optimised: compiling them takes longer than their work.
+packagers() {
+    export CARGO_PROFILE_RELEASE_OPT_LEVEL=1
+    if lacks cargo-deb; then cargo install cargo-deb --version 3.8.0 --locked; fi
+    if lacks cargo-generate-rpm; then cargo install cargo-generate-rpm --version 0.21.1 --locked; fi
+}
+
+release_tools() {
+    if lacks cargo-cyclonedx; then cargo install cargo-cyclonedx --version 0.5.9 --locked; fi
+}
+
 check_tools() {
     if lacks cargo-deny; then cargo install cargo-deny --version 0.20.2 --locked; fi
 }
@@ -82,12 +96,15 @@ for what in "$@"; do
         port) port ;;
         test)
             test_tools
+            packagers
             venv schemathesis backend/tests/schemathesis
             venv smtp backend/tests/smtp
             venv deploy deploy/tests
             ;;
         check) check_tools ;;
         chart) venv deploy deploy/tests ;;
-        *) echo "usage: need.sh build|port|test|check…" >&2 && exit 2 ;;
+        packages) packagers ;;
+        release) release_tools ;;
+        *) echo "usage: need.sh build|port|test|check|chart|packages|release…" >&2 && exit 2 ;;
     esac
 done

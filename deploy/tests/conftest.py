@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -151,3 +152,26 @@ def start_agent(tmp_path):
         process.terminate()
     for process in started:
         process.wait(30)
+
+
+PACKAGES = ("infra-watch", "infra-watch-agent")
+VERSION = subprocess.run([ROOT / "scripts/version.sh"], text=True, capture_output=True, check=True).stdout.strip()
+needs_packagers = pytest.mark.skipif(
+    not (shutil.which("cargo-deb") and shutil.which("cargo-generate-rpm")),
+    reason="without cargo-deb and cargo-generate-rpm",
+)
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory):
+    """A directory with the packages and archives of this version and of 99.0.0, made of the debug build in `binaries`."""
+    directory = tmp_path_factory.mktemp("packages")
+    binaries = directory / "binaries"
+    binaries.mkdir()
+    for name in PACKAGES:
+        subprocess.run(["strip", "-o", binaries / name, binary(name)], check=True)
+    for version in (VERSION, "99.0.0"):
+        command = [ROOT / "scripts/packages.sh", "--fast", "--binaries", binaries, "--version", version, "--output", directory]
+        done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        assert done.returncode == 0, done.stdout
+    return directory
