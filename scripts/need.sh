@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Names each missing tool with the line that installs it, and installs what it may: need.sh build|port|test|check…
+# Names each missing tool with the line that installs it, and installs what it may: need.sh build|static|port|test|check…
 set -euo pipefail
 cd "$(dirname "$0")/.."
 missing=0
@@ -38,7 +38,30 @@ port() {
     fi
 }
 
-# Debian's packages for the tests: installed by root, asked for otherwise.
+# debian WHY PACKAGE…: Debian's packages, installed by root, asked for otherwise.
+debian() {
+    local why=$1
+    shift
+    if (($# == 0)); then return; fi
+    if [[ $(id -u) != 0 ]] || lacks apt-get; then
+        printf 'missing for %s: %s\n    install with: sudo apt-get install %s\n' "$why" "$*" "$*" >&2
+        exit 1
+    fi
+    apt-get update
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
+}
+
+# Static binaries: compilers for their C parts, and Rust's targets.
+static() {
+    local packages=() target
+    if lacks musl-gcc; then packages+=(musl-tools); fi
+    if lacks aarch64-linux-gnu-gcc; then packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross); fi
+    debian "static binaries" "${packages[@]}"
+    for target in x86_64-unknown-linux-musl aarch64-unknown-linux-musl; do
+        [[ -d "$(rustc --print sysroot)/lib/rustlib/$target" ]] || rustup target add "$target"
+    done
+}
+
 test_tools() {
     local packages=()
     if lacks chromium; then packages+=(chromium); fi
@@ -48,13 +71,9 @@ test_tools() {
     if lacks rpmbuild; then packages+=(rpm); fi
     # Hosts that are collected over SSH; its directory is not in everybody's PATH.
     if lacks sshd && [[ ! -x /usr/sbin/sshd ]]; then packages+=(openssh-server); fi
-    if ((${#packages[@]} == 0)); then return; fi
-    if [[ $(id -u) != 0 ]] || lacks apt-get; then
-        printf 'missing for the tests: %s\n    install with: sudo apt-get install %s\n' "${packages[*]}" "${packages[*]}" >&2
-        exit 1
-    fi
-    apt-get update
-    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"
+    # Agents for another processor are run.
+    if lacks qemu-aarch64; then packages+=(qemu-user); fi
+    debian "the tests" "${packages[@]}"
 }
 
 # venv NAME FOLDER: what the tests in FOLDER need of Python, in an environment of its own.
@@ -74,6 +93,7 @@ check_tools() {
 for what in "$@"; do
     case $what in
         build) build ;;
+        static) static ;;
         port) port ;;
         test)
             test_tools
@@ -82,6 +102,6 @@ for what in "$@"; do
             venv deploy deploy/tests
             ;;
         check) check_tools ;;
-        *) echo "usage: need.sh build|port|test|check…" >&2 && exit 2 ;;
+        *) echo "usage: need.sh build|static|port|test|check…" >&2 && exit 2 ;;
     esac
 done
