@@ -73,6 +73,8 @@ test_tools() {
     if lacks sshd && [[ ! -x /usr/sbin/sshd ]]; then packages+=(openssh-server); fi
     # Agents for another processor are run.
     if lacks qemu-aarch64; then packages+=(qemu-user); fi
+    # docker-compose.yml is read by the oldest that it is for.
+    if lacks docker-compose; then packages+=(docker-compose); fi
     debian "the tests" "${packages[@]}"
 }
 
