@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::asked;
 use crate::config::{Settings, Size, Span};
@@ -56,6 +57,37 @@ and --known-snapshot from what was asked for over SSH, and nothing else; a key u
 a report is refused. Without a state directory that can be written the report has no install id and
 only the names of environment variables.")]
     Report(ReportArgs),
+    /// Ask whether the agent of a state directory measures; exits with 1 when it does not. That the backend is away
+    /// is no fault of the agent's
+    Health(HealthArgs),
+    /// Settings
+    Config {
+        /// What about them.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print what a shell needs to complete commands and options
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write the man pages into a directory
+    Man {
+        /// The directory, which must be there
+        directory: PathBuf,
+    },
+}
+
+/// What about settings.
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Print a file with every key, explained and commented out
+    Default,
+    /// Check a file and say what is wrong with it
+    Check {
+        /// The file
+        file: PathBuf,
+    },
 }
 
 /// Options of what runs on and on.
@@ -87,6 +119,9 @@ pub struct ReportArgs {
     /// Hash of the snapshot that the reader has: one with this hash is not printed in whole
     #[arg(long, value_name = "HASH", value_parser = asked::hash)]
     pub known_snapshot: Option<String>,
+    /// As for run: where the machine's root directory is
+    #[arg(long, value_name = "DIR")]
+    pub host_root: Option<PathBuf>,
     /// As for run: variables whose values are printed in plain
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     pub environment_allow: Option<Vec<String>>,
@@ -101,23 +136,48 @@ pub struct ReportArgs {
     pub services: Option<bool>,
 }
 
-impl Command {
+/// Which agent is asked for.
+#[derive(Args)]
+pub struct HealthArgs {
+    /// File with settings, in TOML
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Its state directory [default: as for run]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+impl HealthArgs {
     /// What flags set, and the file that they name.
     pub fn settings(&self) -> (Settings, Option<&Path>) {
-        match self {
-            Self::Run(args) | Self::Serve(args) => (args.settings.clone(), args.config.as_deref()),
-            Self::Report(args) => {
-                let settings = Settings {
-                    state_dir: args.state_dir.clone(),
-                    environment_allow: args.environment_allow.clone(),
-                    files: args.files.clone(),
-                    files_text: args.files_text.clone(),
-                    services: args.services,
-                    ..Settings::default()
-                };
-                (settings, args.config.as_deref())
-            }
-        }
+        let settings = Settings {
+            state_dir: self.state_dir.clone(),
+            ..Settings::default()
+        };
+        (settings, self.config.as_deref())
+    }
+}
+
+impl DaemonArgs {
+    /// What flags set, and the file that they name.
+    pub fn settings(&self) -> (Settings, Option<&Path>) {
+        (self.settings.clone(), self.config.as_deref())
+    }
+}
+
+impl ReportArgs {
+    /// What flags set, and the file that they name.
+    pub fn settings(&self) -> (Settings, Option<&Path>) {
+        let settings = Settings {
+            state_dir: self.state_dir.clone(),
+            host_root: self.host_root.clone(),
+            environment_allow: self.environment_allow.clone(),
+            files: self.files.clone(),
+            files_text: self.files_text.clone(),
+            services: self.services,
+            ..Settings::default()
+        };
+        (settings, self.config.as_deref())
     }
 }
 

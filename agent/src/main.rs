@@ -18,6 +18,7 @@ mod state;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -25,7 +26,7 @@ use tracing::level_filters::LevelFilter;
 
 use command_line::{Command, CommandLine};
 use commands::Outcome;
-use config::{LogFormat, LogLevel};
+use config::{LogFormat, LogLevel, Settings};
 
 fn main() -> ExitCode {
     // First of all: nothing that speaks TLS may be made before. It fails only if there is a provider already.
@@ -41,8 +42,33 @@ fn main() -> ExitCode {
 }
 
 fn start(line: CommandLine) -> Outcome {
+    match &line.command {
+        Command::Run(args) => with_settings(args.settings(), async |settings, state_dir, _| {
+            commands::run(settings, state_dir).await
+        }),
+        Command::Serve(args) => with_settings(args.settings(), async |settings, state_dir, _| {
+            commands::serve(settings, state_dir).await
+        }),
+        Command::Report(args) => {
+            with_settings(args.settings(), async |settings, state_dir, original| {
+                commands::report(settings, state_dir, args, original).await
+            })
+        }
+        Command::Health(args) => with_settings(args.settings(), async |_, state_dir, _| {
+            commands::health(state_dir)
+        }),
+        Command::Config { command } => commands::config(command),
+        Command::Completions { shell } => commands::completions(*shell),
+        Command::Man { directory } => commands::man(directory),
+    }
+}
+
+/// Runs what needs the settings of all layers, the state directory and what was to be run over SSH.
+fn with_settings(
+    (flags, file): (Settings, Option<&Path>),
+    work: impl AsyncFnOnce(&Settings, &Path, Option<&str>) -> Outcome,
+) -> Outcome {
     let environment = config::environment();
-    let (flags, file) = line.command.settings();
     let settings = config::layered(flags, &environment, file)?;
     start_logging(
         settings.log_level.unwrap_or_default(),
@@ -55,14 +81,8 @@ fn start(line: CommandLine) -> Outcome {
         .enable_all()
         .max_blocking_threads(2)
         .build()?;
-    let outcome = match &line.command {
-        Command::Run(_) => runtime.block_on(commands::run(&settings, &state_dir)),
-        Command::Serve(_) => runtime.block_on(commands::serve(&settings, &state_dir)),
-        Command::Report(args) => {
-            let original = config::original_command(&environment);
-            runtime.block_on(commands::report(&settings, &state_dir, args, original))
-        }
-    };
+    let original = config::original_command(&environment);
+    let outcome = runtime.block_on(work(&settings, &state_dir, original));
     // A snapshot that is being taken keeps nobody waiting.
     runtime.shutdown_background();
     outcome

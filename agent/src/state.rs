@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -15,6 +16,7 @@ const INSTALL_ID: &str = "install-id";
 const TOKEN: &str = "token.json";
 const LOCK: &str = "lock";
 const ENVIRONMENT_KEY: &str = "environment-key";
+const ALIVE: &str = "alive";
 
 /// Why the state directory cannot be used.
 #[derive(Debug, Error)]
@@ -70,6 +72,40 @@ impl Token {
     }
 }
 
+/// The file that says when the agent last measured, by when it was changed, and how often it does, by what is in it.
+#[derive(Debug)]
+pub struct Alive {
+    directory: PathBuf,
+    interval_seconds: u32,
+    /// Open once the agent has measured.
+    file: Option<File>,
+}
+
+impl Alive {
+    /// Says that the agent measures now.
+    pub fn touch(&mut self) {
+        // What cannot be said now is said at the next interval; whoever asks sees that it is old.
+        if let Err(error) = self.try_touch() {
+            tracing::debug!(%error, "cannot say that the agent is alive");
+        }
+    }
+
+    fn try_touch(&mut self) -> io::Result<()> {
+        let file = match &self.file {
+            Some(file) => file,
+            None => {
+                let text = format!("{}\n", self.interval_seconds);
+                files::write_atomically(&self.directory, ALIVE, text.as_bytes())?;
+                let file = OpenOptions::new()
+                    .write(true)
+                    .open(self.directory.join(ALIVE))?;
+                self.file.insert(file)
+            }
+        };
+        file.set_modified(SystemTime::now())
+    }
+}
+
 /// The agent's directory, which only its user may enter.
 #[derive(Debug)]
 pub struct StateDir {
@@ -115,6 +151,23 @@ impl StateDir {
             }),
             Err(TryLockError::Error(source)) => Err(io_error(&path, source)),
         }
+    }
+
+    /// What shows that an agent that measures so often is alive.
+    pub fn alive(&self, interval_seconds: u32) -> Alive {
+        Alive {
+            directory: self.path.clone(),
+            interval_seconds,
+            file: None,
+        }
+    }
+
+    /// When an agent last measured here, and how many seconds it lets pass between two measurements.
+    pub fn last_alive(&self) -> Option<(SystemTime, u32)> {
+        let path = self.path.join(ALIVE);
+        let interval_seconds = fs::read_to_string(&path).ok()?.trim().parse().ok()?;
+        let measured_at = fs::metadata(&path).and_then(|file| file.modified()).ok()?;
+        Some((measured_at, interval_seconds))
     }
 
     /// This agent's identity: random, made once.

@@ -206,6 +206,80 @@ fn what_is_missing_is_said() {
         &["report", "--config", "/nowhere.toml"],
         "cannot read /nowhere.toml",
     );
+    check(
+        &["report", "--host-root", "/nowhere"],
+        "--host-root /nowhere: there is no machine",
+    );
+    check(&["report", "--host-root", "proc"], "there is no machine");
+    check(&["health"], "no agent has measured with");
+    check(
+        &["config", "check", "/nowhere.toml"],
+        "cannot read /nowhere.toml",
+    );
+    check(&["man", "/nowhere"], "No such file or directory");
+}
+
+/// What an agent in a container sees of the machine around it.
+#[test]
+fn a_machine_whose_root_is_elsewhere() {
+    let state = tempfile::tempdir().unwrap();
+    let machine = tempfile::tempdir().unwrap();
+    let root = machine.path();
+    std::os::unix::fs::symlink("/proc", root.join("proc")).unwrap();
+    fs::create_dir(root.join("etc")).unwrap();
+    fs::write(
+        root.join("etc/machine-id"),
+        "0123456789abcdef0123456789abcdef\n",
+    )
+    .unwrap();
+    fs::write(
+        root.join("etc/os-release"),
+        "PRETTY_NAME=\"Machine 7\"\nID=machine\n",
+    )
+    .unwrap();
+    fs::write(root.join("etc/environment"), "LANG=C.UTF-8\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_infra-watch-agent"))
+        .arg("report")
+        .env_clear()
+        .env("LC_ALL", "of the container")
+        .env("INFRA_WATCH_AGENT_STATE_DIR", state.path())
+        .env("INFRA_WATCH_AGENT_HOST_ROOT", root)
+        .output()
+        .unwrap();
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    let host = report.host.unwrap();
+    assert_eq!(host.machine_id.as_str(), "0123456789abcdef0123456789abcdef");
+    assert_eq!(host.os.as_str(), "Machine 7");
+    let sections = report.snapshot.unwrap().sections;
+    let names: Vec<&str> = sections["environment"]
+        .keys()
+        .map(|name| name.as_str())
+        .collect();
+    assert_eq!(names, ["LANG"]);
+}
+
+#[test]
+fn settings_manuals_and_completions_are_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let printed = |arguments: &[&str]| {
+        let output = agent(directory.path(), arguments);
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let file = directory.path().join("agent.toml");
+    fs::write(&file, printed(&["config", "default"])).unwrap();
+    assert!(printed(&["config", "check", file.to_str().unwrap()]).ends_with("is valid\n"));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(
+            printed(&["completions", shell]).contains("snapshot-interval"),
+            "{shell}"
+        );
+    }
+    printed(&["man", directory.path().to_str().unwrap()]);
+    for page in ["infra-watch-agent.1", "infra-watch-agent-run.1"] {
+        let text = fs::read_to_string(directory.path().join(page)).unwrap();
+        assert!(text.starts_with(".ie"), "{page}: {text}");
+    }
 }
 
 /// A moment that no clock shows for the next centuries.

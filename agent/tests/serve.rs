@@ -145,6 +145,42 @@ impl Agent {
     }
 }
 
+#[tokio::test]
+async fn health_is_that_of_the_state_directory() {
+    let mut agent = Agent::serve(&[]).await;
+    let state_dir = agent.directory.path().join("state");
+    let health = || {
+        let asked = binary()
+            .args(["health", "--state-dir"])
+            .arg(&state_dir)
+            .output();
+        asked.unwrap()
+    };
+    until("the agent has measured", async || {
+        health().status.success().then_some(())
+    })
+    .await;
+    let alive = state_dir.join("alive");
+    let measured_at = || fs::metadata(&alive).unwrap().modified().unwrap();
+    let before = measured_at();
+    until("the next measurement", async || {
+        (measured_at() > before).then_some(())
+    })
+    .await;
+    agent.signal(Signal::TERM);
+    agent.ended().await;
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    File::options()
+        .write(true)
+        .open(&alive)
+        .and_then(|file| file.set_modified(long_ago))
+        .unwrap();
+    let said = health();
+    assert_eq!(said.status.code(), Some(1));
+    let text = String::from_utf8(said.stderr).unwrap();
+    assert!(text.contains("last measured 36"), "{text}");
+}
+
 /// Where the endpoint listens, by what the agent says of it.
 fn address_in(log: &str) -> Option<SocketAddr> {
     let mut lines = log.lines();

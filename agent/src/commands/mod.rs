@@ -1,5 +1,7 @@
 //! The subcommands.
 
+mod health;
+mod manual;
 mod report;
 mod run;
 mod serve;
@@ -7,7 +9,6 @@ mod serve;
 use std::error::Error;
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -21,15 +22,14 @@ use crate::report::{AGENT_VERSION, Sender};
 use crate::serve::Endpoint;
 use crate::state::StateDir;
 
+pub use health::health;
+pub use manual::{completions, config, man};
 pub use report::report;
 pub use run::run;
 pub use serve::serve;
 
 /// How a subcommand ends.
 pub type Outcome = Result<(), Box<dyn Error>>;
-
-/// The system that is measured.
-const ROOT: &str = "/";
 
 fn sender(settings: &Settings, install_id: Option<Uuid>) -> Result<Sender, ConfigError> {
     Ok(Sender {
@@ -48,7 +48,7 @@ fn facts(settings: &Settings, state: &StateDir) -> Result<Facts, Box<dyn Error>>
         );
     });
     Ok(Facts::new(
-        Path::new(ROOT),
+        settings.host_root()?,
         state.path(),
         settings.watched_environment(key.ok()),
         settings.files()?,
@@ -63,15 +63,16 @@ fn observer(
     install_id: Uuid,
 ) -> Result<Observer, Box<dyn Error>> {
     let interval_seconds = settings.interval_seconds()?.get();
+    let root = settings.host_root()?.to_owned();
     let taker = Taker::new(
-        PathBuf::from(ROOT),
+        root.clone(),
         facts(settings, state)?,
         settings.snapshot_interval_seconds()?.get(),
         interval_seconds,
         FIRST_MEASURE,
     );
     let ticks = Ticks::new(interval_seconds, install_id);
-    Ok(Observer::new(PathBuf::from(ROOT), ticks, taker))
+    Ok(Observer::new(root, ticks, taker))
 }
 
 /// Comes when the agent is told to end.

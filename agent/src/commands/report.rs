@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Instant;
 
-use super::{Outcome, ROOT, facts, sender};
+use super::{Outcome, facts, sender};
 use crate::asked::Asked;
 use crate::command_line::ReportArgs;
 use crate::config::Settings;
@@ -47,7 +47,8 @@ pub async fn report(
     let sender = sender(settings, install_id)?;
     // Before measuring: what it costs is no load of the host's.
     let snapshot = facts(settings, &state)?.take(clock::unix_seconds());
-    let mut meter = Meter::new(Path::new(ROOT));
+    let root = settings.host_root()?;
+    let mut meter = Meter::new(root);
     meter.measure(Instant::now());
     tokio::time::sleep(FIRST_MEASURE).await;
     let at = clock::unix_seconds();
@@ -55,7 +56,7 @@ pub async fn report(
         at,
         samples: meter.measure(Instant::now()),
     };
-    let host = Host::read(Path::new(ROOT));
+    let host = Host::read(root);
     let is_known = asked.since(at).is_some_and(|since| at <= since);
     let points = if is_known { Vec::new() } else { vec![point] };
     let columns = Columns::of(&points)?;

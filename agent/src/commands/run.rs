@@ -21,6 +21,7 @@ pub async fn run(settings: &Settings, state_dir: &Path) -> Outcome {
     let sender = sender(settings, Some(install_id))?;
     let observer = observer(settings, &state, install_id)?;
     let _lock = state.lock()?;
+    let alive = state.alive(sender.interval_seconds.get());
     let shutdown = shutdown()?;
     announce(&state, &sender, Some(&server));
     if config::is_exposed(&server) {
@@ -50,6 +51,7 @@ pub async fn run(settings: &Settings, state_dir: &Path) -> Outcome {
     let (endpoint, board) = endpoint.unzip();
     let daemon = Daemon {
         observer,
+        alive,
         pusher: Some(pusher),
         board,
     };

@@ -16,12 +16,14 @@ pub async fn serve(settings: &Settings, state_dir: &Path) -> Outcome {
     let install_id = state.install_id()?;
     let sender = sender(settings, Some(install_id))?;
     let observer = observer(settings, &state, install_id)?;
+    let alive = state.alive(sender.interval_seconds.get());
     let shutdown = shutdown()?;
     announce(&state, &sender, None);
     let board = Arc::new(Board::new(sender, observer.host()));
     let endpoint = Endpoint::open(&options, Arc::clone(&board)).await?;
     let daemon = Daemon {
         observer,
+        alive,
         pusher: None,
         board: Some(board),
     };

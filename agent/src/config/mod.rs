@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod environment;
+mod file;
 mod units;
 mod watched;
 
@@ -20,6 +21,7 @@ use thiserror::Error;
 use crate::spool::Limits;
 pub use environment::{environment, original_command};
 use environment::{from_environment, lookup};
+pub use file::{check_file, default_file};
 pub use units::{Size, Span};
 use units::{list, switch};
 
@@ -90,6 +92,10 @@ pub struct Settings {
     /// ~/.local/state/infra-watch-agent]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Where the root directory of the machine is, if not at `/`: for an agent in a container, into which it is mounted
+    /// read-only
+    #[arg(long, value_name = "DIR")]
+    pub host_root: Option<PathBuf>,
     /// Environment variables whose values are sent in plain, besides PATH, LANG and the like; `*` stands for any
     /// characters. Of all others only a keyed hash is sent. What looks like a secret is hashed all the same
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
@@ -178,14 +184,16 @@ pub fn layered(
     let mut settings = flags.over(from_environment(environment)?)?;
     let named = lookup(environment, CONFIG_VARIABLE).map(Path::new);
     if let Some(path) = config_file.or(named) {
-        let text = read(path)?;
-        let file = toml::from_str(&text).map_err(|source| ConfigError::File {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })?;
-        settings = settings.over(file)?;
+        settings = settings.over(parse_file(path)?)?;
     }
     Ok(settings)
+}
+
+fn parse_file(path: &Path) -> Result<Settings, ConfigError> {
+    toml::from_str(&read(path)?).map_err(|source| ConfigError::File {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -221,6 +229,7 @@ impl Settings {
             interval: self.interval.or(weaker.interval),
             snapshot_interval: self.snapshot_interval.or(weaker.snapshot_interval),
             state_dir: self.state_dir.or(weaker.state_dir),
+            host_root: self.host_root.or(weaker.host_root),
             environment_allow: self.environment_allow.or(weaker.environment_allow),
             files: self.files.or(weaker.files),
             files_text: self.files_text.or(weaker.files_text),
@@ -313,6 +322,21 @@ impl Settings {
             .ok_or_else(|| {
                 ConfigError::Invalid("--state-dir is missing: this user has no home".to_owned())
             })
+    }
+
+    /// The root directory of the machine that is measured. One that was set must show a machine: a container that
+    /// measures itself unnoticed would be the wrong thing.
+    pub fn host_root(&self) -> Result<&Path, ConfigError> {
+        let Some(root) = &self.host_root else {
+            return Ok(Path::new("/"));
+        };
+        if root.is_absolute() && root.join("proc/stat").is_file() {
+            return Ok(root);
+        }
+        Err(ConfigError::Invalid(format!(
+            "--host-root {}: there is no machine; mount its root directory there, read-only",
+            root.display()
+        )))
     }
 
     /// How much the backlog may hold.

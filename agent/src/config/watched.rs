@@ -24,7 +24,11 @@ impl Settings {
     /// How the environment is told, with the key that this host has for it.
     pub fn watched_environment(&self, key: Option<Key>) -> Environment {
         Environment {
-            own: own_environment(),
+            // In a container the process has the container's environment, not the machine's.
+            own: match self.host_root {
+                Some(_) => Vec::new(),
+                None => own_environment(),
+            },
             allow: self.environment_allow.clone().unwrap_or_default(),
             key,
         }

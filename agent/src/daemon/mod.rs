@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::push::Pusher;
 use crate::serve::Board;
+use crate::state::Alive;
 
 pub use observer::{Observer, Seen};
 pub use taker::Taker;
@@ -24,6 +25,8 @@ pub const FIRST_MEASURE: Duration = Duration::from_secs(1);
 pub struct Daemon {
     /// What sees.
     pub observer: Observer,
+    /// What shows that something is seen.
+    pub alive: Alive,
     /// What tells the backend.
     pub pusher: Option<Pusher>,
     /// What readers are shown.
@@ -35,6 +38,7 @@ impl Daemon {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self {
             mut observer,
+            mut alive,
             mut pusher,
             board,
         } = self;
@@ -50,6 +54,9 @@ impl Daemon {
                 biased;
                 () = &mut shutdown => break,
                 seen = observer.next() => {
+                    if let Seen::Point { .. } = seen {
+                        alive.touch();
+                    }
                     if let Some(board) = &board {
                         board.take(&seen);
                     }

@@ -30,7 +30,8 @@ pub struct DiskSpace {
 impl DiskSpace {
     /// Takes a table of mounts that is new.
     pub fn choose(&mut self, root: &Path, table: &str) {
-        self.mount_points = choose(&parse(table), |path| below(root, path).is_dir());
+        let mounts = of_machine(root, parse(table));
+        self.mount_points = choose(&mounts, |path| below(root, path).is_dir());
     }
 
     /// Usage of each reported mount, in percent; none where the system does not say.
@@ -79,6 +80,28 @@ fn parse(table: &str) -> Vec<Mount> {
             })
         })
         .collect()
+}
+
+/// The mounts of the machine whose root directory is `root`. In a container the table is the container's, whatever
+/// directory it is read from: where it has the machine's root as a mount, all that is below stands there under its own name.
+fn of_machine(root: &Path, mounts: Vec<Mount>) -> Vec<Mount> {
+    let root = root.to_string_lossy();
+    let root = root.trim_end_matches('/');
+    if root.is_empty() || !mounts.iter().any(|mount| mount.mount_point == root) {
+        return mounts;
+    }
+    let below = mounts.into_iter().filter_map(|mount| {
+        let mount_point = match mount.mount_point.strip_prefix(root)? {
+            "" => "/".to_owned(),
+            place if place.starts_with('/') => place.to_owned(),
+            _ => return None,
+        };
+        Some(Mount {
+            mount_point,
+            ..mount
+        })
+    });
+    below.collect()
 }
 
 /// The mount points to report, sorted: real and local file systems, each once, and `/` whatever it is (in a container
@@ -178,6 +201,42 @@ mod tests {
         ];
         check(&table.concat(), &["/", "/boot/efi", "/tank"]);
         check("nonsense\n", &[]);
+    }
+
+    #[test]
+    fn mounts_of_a_machine_that_is_seen_from_a_container() {
+        let line = |device, place, kind| {
+            format!("1 1 {device} / {place} ro,relatime master:1 - {kind} rw\n")
+        };
+        let table = [
+            line("0:50", "/", "overlay overlay"),
+            line("8:1", "/etc/hosts", "ext4 /dev/sda1"),
+            line("8:1", "/host", "ext4 /dev/sda1"),
+            line("8:2", "/host/boot", "ext4 /dev/sda2"),
+            line("0:60", "/host/run", "tmpfs tmpfs"),
+            line("8:1", "/host/var/lib/docker/volumes", "ext4 /dev/sda1"),
+            line("8:3", "/hostile", "ext4 /dev/sda3"),
+            line("8:4", "/var/lib/infra-watch-agent", "ext4 /dev/sda4"),
+        ];
+        let check = |root: &str, expect: &[&str]| {
+            let mounts = of_machine(Path::new(root), parse(&table.concat()));
+            assert_eq!(
+                choose(&mounts, |path| path != "/etc/hosts"),
+                expect,
+                "{root}"
+            );
+        };
+        check("/host", &["/", "/boot"]);
+        check("/host/", &["/", "/boot"]);
+        let own = [
+            "/",
+            "/host",
+            "/host/boot",
+            "/hostile",
+            "/var/lib/infra-watch-agent",
+        ];
+        check("/", &own);
+        check("/somewhere/else", &own);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::command;
+use super::super::command::{self, CommandError};
 use super::super::error::FactError;
 use super::Package;
 
@@ -42,7 +42,14 @@ pub fn read(root: &Path) -> Result<Option<Vec<Package>>, FactError> {
         "--queryformat".into(),
         FORMAT.into(),
     ];
-    let output = command::run("rpm", &arguments, WITHIN)?;
+    let output = match command::run("rpm", &arguments, WITHIN) {
+        Err(CommandError::Missing { .. }) if root != Path::new("/") => {
+            return Err(FactError::Absent(
+                "there is no rpm where the agent runs: on a host with rpm, install the agent's package",
+            ));
+        }
+        output => output?,
+    };
     // With a damaged database it may say so, list less than there is, and end with success.
     if output
         .complaint()
