@@ -1,5 +1,5 @@
-"""docker-compose.yml: what holds for every service, that Compose takes it, and, where a Docker daemon answers, that the
-agent's host is green."""
+"""docker-compose.yml: what holds for every service, that Compose old and new takes it, and, where a Docker daemon answers,
+that the agent's host is green."""
 
 import itertools
 import os
@@ -7,11 +7,12 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 
 import pytest
 import yaml
 from conftest import ROOT, Backend, wait_until
-from containers import docker, health, images, inspect, run
+from containers import health, images, propagation, run
 
 PROFILES = ("collector", "lab", "mail")
 SECRETS = ROOT / "deploy/compose/secrets"
@@ -21,7 +22,8 @@ SERVICES = COMPOSE["services"]
 
 def compose(*arguments, profiles=(), project="infra-watch-test", **options):
     chosen = itertools.chain.from_iterable(("--profile", profile) for profile in profiles)
-    return run("docker-compose", "--project-name", project, *chosen, *arguments, **options)
+    environment = {**os.environ, "INFRA_WATCH_HOST_PROPAGATION": propagation()}
+    return run("docker-compose", "--project-name", project, *chosen, *arguments, env=environment, **options)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -85,7 +87,12 @@ def test_docker_compose_takes_it(profiles):
         name for name, service in SERVICES.items() if set(service.get("profiles", profiles)) <= set(profiles)
     }
     assert in_profile <= config["services"].keys()
-    assert config["services"]["agent"]["volumes"][1]["bind"] == {"propagation": "rslave"}
+    assert config["services"]["agent"]["volumes"][1]["bind"] == {"propagation": propagation()}
+
+
+def test_compose_2_takes_it():
+    """By the schema of the Compose specification, as its implementations carry it."""
+    run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 from conftest import ENROLLMENT_KEY, PASSWORD, ROOT, Backend, wait_until
-from containers import IMAGES, docker, dockerfile, health, images, inspect, published, run
+from containers import IMAGES, docker, dockerfile, health, images, inspect, propagation, published, run
 
 BYTES_MAX = {"infra-watch": 40_000_000, "infra-watch-agent": 12_000_000}
 CONTEXT_BYTES_MAX = 10_000_000
@@ -126,7 +126,7 @@ def test_containers_watch_this_machine(start, tmp_path):
     agent = start(
         "infra-watch-agent:local",
         *secrets,
-        *("--network", "host", "--volume", "/:/host:ro,rslave"),
+        *("--network", "host", "--volume", f"/:/host:ro,{propagation()}"),
         *("--env", f"INFRA_WATCH_AGENT_SERVER={url}"),
         *("--env", "INFRA_WATCH_AGENT_ENROLLMENT_KEY_FILE=/run/secrets/enrollment-key"),
         *("--env", "INFRA_WATCH_AGENT_HOST_ROOT=/host", "--env", "INFRA_WATCH_AGENT_INTERVAL=1s"),
