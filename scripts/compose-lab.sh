@@ -31,12 +31,12 @@ token=$(printf '{"username": "admin", "password": %s}' "$(quoted "$secrets/admin
 case ${1:-} in
     token)
         umask 077
-        printf '{"name": "compose", "selector": {}}' | call /collector-tokens | field token >"$secrets/collector-token"
-        if [[ $(id -u) == 0 ]]; then
-            chown 65532:65532 "$secrets/collector-token"
-        else
-            chmod 444 "$secrets/collector-token"
-        fi
+        file=$secrets/collector-token
+        printf '{"name": "compose", "selector": {}}' | call /collector-tokens | field token >"$file.new"
+        # With owner and mode of the one that compose-secrets.sh made.
+        chown --reference "$file" "$file.new"
+        chmod --reference "$file" "$file.new"
+        mv "$file.new" "$file"
         ;;
     hosts)
         for host in lab-1 lab-2; do

@@ -11,7 +11,7 @@ umask 077
 mkdir -p "$directory"
 chmod 700 "$directory"
 
-# keep FILE: FILE as it may be read by containers.
+# keep FILE: FILE as containers may read it.
 keep() {
     if [[ $(id -u) == 0 ]]; then
         chown 65532:65532 "$1"
@@ -39,6 +39,13 @@ if [[ ! -s $file ]]; then
     ssh-keygen -q -t ed25519 -N '' -C infra-watch -f "$file"
     keep "$file"
     keep "$file.pub"
+fi
+
+# A token is the running backend's to give (compose-lab.sh token); Compose wants the file to be there.
+file=$directory/collector-token
+if [[ ! -e $file ]]; then
+    : >"$file"
+    keep "$file"
 fi
 
 printf 'The first login: user admin, and the password in %s\n' "$directory/admin-password"

@@ -109,7 +109,7 @@ def test_secrets_are_made_once(copy):
     secrets = copy / "deploy/compose/secrets"
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
     made = {file.name: file.read_text() for file in secrets.iterdir()}
-    assert set(made) == {"admin-password", "enrollment-key", "ssh-key", "ssh-key.pub"}
+    assert set(made) == {"admin-password", "collector-token", "enrollment-key", "ssh-key", "ssh-key.pub"}
     for name in ("admin-password", "enrollment-key"):
         assert re.fullmatch(r"[A-Za-z0-9_-]{32}", made[name])
         assert made[name] not in said
