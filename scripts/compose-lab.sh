@@ -8,10 +8,13 @@ secrets=deploy/compose/secrets
 server=${INFRA_WATCH_SERVER:-http://127.0.0.1:7420}
 compose=${COMPOSE:-docker-compose}
 
-# call PATH, the body on standard input: the answer, or what was wrong with it.
+# call PATH, the body on standard input: the answer; what was wrong goes to standard error.
 call() {
-    curl --silent --show-error --fail-with-body --header 'Content-Type: application/json' \
-        ${token:+--header "Authorization: Bearer $token"} --data-binary @- "$server/api/v1$1"
+    local answer
+    answer=$(curl --silent --show-error --fail-with-body --header 'Content-Type: application/json' \
+        ${token:+--header "Authorization: Bearer $token"} --data-binary @- "$server/api/v1$1") ||
+        { printf '%s\n' "$answer" >&2 && return 1; }
+    printf '%s\n' "$answer"
 }
 
 # field NAME: the text of a field, of JSON on standard input.
@@ -19,13 +22,13 @@ field() {
     sed --quiet "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"
 }
 
-# quoted FILE: its text as a string of JSON; passwords and keys have neither quotes nor backslashes.
+# quoted FILE: its lines as a string of JSON; keys have neither quotes nor backslashes.
 quoted() {
-    printf '"%s"' "$(awk '{ printf "%s%s", NR > 1 ? "\\n" : "", $0 }' "$1")"
+    printf '"%s"' "$(awk '{ printf "%s\\n", $0 }' "$1")"
 }
 
 token=''
-token=$(printf '{"username": "admin", "password": %s}' "$(quoted "$secrets/admin-password")" |
+token=$(printf '{"username": "admin", "password": "%s"}' "$(<"$secrets/admin-password")" |
     call /auth/login | field access_token)
 
 case ${1:-} in

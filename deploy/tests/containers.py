@@ -45,13 +45,6 @@ def images():
     run("scripts/images.sh")
 
 
-def propagation():
-    """How / can be shown to containers: later mounts too where it is shared, as systemd makes it."""
-    with open("/proc/self/mountinfo") as mounts:
-        root = next(line for line in mounts if line.split()[4] == "/")
-    return "rslave" if " shared:" in root else "rprivate"
-
-
 def inspect(name):
     return json.loads(docker("inspect", name))[0]
 

@@ -12,7 +12,7 @@ import sys
 import pytest
 import yaml
 from conftest import ROOT, Backend, wait_until
-from containers import health, images, propagation, run
+from containers import health, images, run
 
 PROFILES = ("collector", "lab", "mail")
 SECRETS = ROOT / "deploy/compose/secrets"
@@ -22,8 +22,7 @@ SERVICES = COMPOSE["services"]
 
 def compose(*arguments, profiles=(), project="infra-watch-test", **options):
     chosen = itertools.chain.from_iterable(("--profile", profile) for profile in profiles)
-    environment = {**os.environ, "INFRA_WATCH_HOST_PROPAGATION": propagation()}
-    return run("docker-compose", "--project-name", project, *chosen, *arguments, env=environment, **options)
+    return run("docker-compose", "--project-name", project, *chosen, *arguments, **options)
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -72,10 +71,11 @@ def test_volumes():
     used = set()
     for service in SERVICES.values():
         for volume in service.get("volumes", []):
-            if isinstance(volume, str):
-                used.add(volume.split(":")[0])
+            source, *rest = volume.split(":")
+            if source.startswith("/"):
+                assert rest[1:] == ["ro"]
             else:
-                assert volume["type"] == "bind" and volume["read_only"] is True
+                used.add(source)
     assert used == set(COMPOSE["volumes"])
 
 
@@ -87,7 +87,7 @@ def test_docker_compose_takes_it(profiles):
         name for name, service in SERVICES.items() if set(service.get("profiles", profiles)) <= set(profiles)
     }
     assert in_profile <= config["services"].keys()
-    assert config["services"]["agent"]["volumes"][1]["bind"] == {"propagation": propagation()}
+    assert "/:/host:ro" in config["services"]["agent"]["volumes"]
 
 
 def test_compose_2_takes_it():
@@ -175,7 +175,8 @@ def test_the_lab_is_collected(project):
     base = "debian:bookworm-slim"
     if subprocess.run(["docker", "image", "inspect", base], capture_output=True).returncode != 0:
         pytest.skip(f"{base} is not there, and is not pulled in a test")
-    compose("up", "--detach", "--build", "backend", "lab-1", "lab-2", profiles=["lab"], timeout=300)
+    compose("build", "lab-1", profiles=["lab"], timeout=300)
+    compose("up", "--detach", "--no-build", "backend", "lab-1", "lab-2", profiles=["lab"], timeout=180)
     for service in ("backend", "lab-1", "lab-2"):
         wait_until(f"{service} is healthy", lambda name=service: is_healthy(name))
     environment = {**os.environ, "COMPOSE": "docker-compose --project-name infra-watch-test"}
@@ -189,11 +190,15 @@ def test_the_lab_is_collected(project):
 
     wait_until("both are up", are_up)
 
-    # Then by the collector.
+    # Then one of them by the collector, and by nobody else.
+    [lab] = [host for host in api.get("/api/v1/hosts")["items"] if host["name"] == "lab-2"]
+    path = f"/api/v1/hosts/{lab['host_id']}"
+    status, _, text = api.call(path, {"collection": {"kind": "ssh", "collected_by": "collector"}}, method="PATCH")
+    assert status == 200, text
     compose("up", "--detach", "--no-build", "collector", profiles=["collector"], timeout=180)
     wait_until("the collector is healthy", lambda: is_healthy("collector"))
-
-    def has_handed_in():
-        return "stored" in compose("logs", "collector", profiles=["collector"])
-
-    wait_until("the collector has handed in", has_handed_in)
+    wait_until(
+        "the collector has handed in",
+        lambda: (found := api.get(path)["collection"]).get("last_collector") == "compose" and not found["failures"],
+        seconds=120,
+    )
