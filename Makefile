@@ -9,10 +9,10 @@ DASHBOARD := dashboard/dist/index.html
 DASHBOARD_SOURCES := $(shell find dashboard/src dashboard/styles dashboard/assets openapi/src xtask/src -type f) \
 	$(wildcard dashboard/index.html dashboard/*.json dashboard/Cargo.toml openapi/*.json openapi/build.rs Cargo.lock)
 
-.PHONY: help run build agent-static test torture check packages release openapi dashboard screenshots bench clean
+.PHONY: help run build static images-local compose-secrets test torture check packages release openapi chart dashboard screenshots bench clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build everything, then watch this machine: backend and agent until Ctrl-C
 	@scripts/need.sh build port
@@ -24,7 +24,7 @@ build: $(DASHBOARD) ## target/release/infra-watch, the dashboard inside, and tar
 		cargo build --release --locked --package infra-watch --package infra-watch-agent
 
 test: $(DASHBOARD) ## every test, in the browser too
-	@scripts/need.sh build test
+	@scripts/need.sh build static test
 	@scripts/test.sh
 
 torture: $(DASHBOARD) ## a thousand ends of the backend under load and ten thousand power cuts: some twenty minutes
@@ -35,8 +35,15 @@ check: ## format, lints, documentation, dependencies, and that openapi.json is n
 	@scripts/need.sh build check
 	@scripts/check.sh
 
-agent-static: ## static agents for x86_64 and aarch64 in target/<target>/agent (needs musl-tools, gcc-aarch64-linux-gnu)
-	@scripts/agent-static.sh
+static: $(DASHBOARD) ## static binaries for x86_64 and aarch64 in target/static
+	@scripts/need.sh build static
+	@scripts/static.sh
+
+images-local: ## images infra-watch:local and infra-watch-agent:local of target/static, by the local Docker daemon
+	@scripts/images.sh
+
+compose-secrets: ## secrets for docker-compose.yml in deploy/compose/secrets, each made once
+	@scripts/compose-secrets.sh
 
 packages: ## .deb, .rpm and archives in target/packages, of the binaries that make static left
 	@scripts/need.sh packages
@@ -49,6 +56,10 @@ release: $(DASHBOARD) ## everything that a release consists of in target/release
 
 openapi: ## write openapi/openapi.json anew from the code
 	@scripts/openapi.sh
+
+chart: ## write the table in the README of charts/infra-watch anew from its values.yaml
+	@scripts/need.sh chart
+	@target/deploy/bin/python scripts/chart-readme.py
 
 dashboard: $(DASHBOARD) ## dashboard/dist, from which the backend is built
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Names each missing tool with the line that installs it, and installs what it may: need.sh build|port|test|check|packages|release…
+# Names each missing tool with the line that installs it, and installs what it may:
+#   need.sh build|static|port|test|check|chart|packages|release…
 set -euo pipefail
 cd "$(dirname "$0")/.."
 missing=0
@@ -38,7 +39,30 @@ port() {
     fi
 }
 
-# Debian's packages for the tests: installed by root, asked for otherwise.
+# debian WHY PACKAGE…: Debian's packages, installed by root, asked for otherwise.
+debian() {
+    local why=$1
+    shift
+    if (($# == 0)); then return; fi
+    if [[ $(id -u) != 0 ]] || lacks apt-get; then
+        printf 'missing for %s: %s\n    install with: sudo apt-get install %s\n' "$why" "$*" "$*" >&2
+        exit 1
+    fi
+    apt-get update
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
+}
+
+# Static binaries: compilers for their C parts, and Rust's targets.
+static() {
+    local packages=() target
+    if lacks musl-gcc; then packages+=(musl-tools); fi
+    if lacks aarch64-linux-gnu-gcc; then packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross); fi
+    debian "static binaries" "${packages[@]}"
+    for target in x86_64-unknown-linux-musl aarch64-unknown-linux-musl; do
+        [[ -d "$(rustc --print sysroot)/lib/rustlib/$target" ]] || rustup target add "$target"
+    done
+}
+
 test_tools() {
     local packages=()
     if lacks chromium; then packages+=(chromium); fi
@@ -48,16 +72,19 @@ test_tools() {
     if lacks rpmbuild; then packages+=(rpm); fi
     # Hosts that are collected over SSH; its directory is not in everybody's PATH.
     if lacks sshd && [[ ! -x /usr/sbin/sshd ]]; then packages+=(openssh-server); fi
+    # The examples of reverse proxies and of Prometheus are really run; nginx is not in everybody's PATH either.
+    if lacks nginx && [[ ! -x /usr/sbin/nginx ]]; then packages+=(nginx-light); fi
+    if lacks caddy; then packages+=(caddy); fi
+    if lacks prometheus; then packages+=(prometheus); fi
+    if lacks openssl; then packages+=(openssl); fi
     # Packages are checked, and installed on a machine that systemd boots.
     if lacks lintian; then packages+=(lintian); fi
     if lacks systemd-nspawn; then packages+=(systemd-container); fi
-    if ((${#packages[@]} == 0)); then return; fi
-    if [[ $(id -u) != 0 ]] || lacks apt-get; then
-        printf 'missing for the tests: %s\n    install with: sudo apt-get install %s\n' "${packages[*]}" "${packages[*]}" >&2
-        exit 1
-    fi
-    apt-get update
-    DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"
+    # Agents for another processor are run.
+    if lacks qemu-aarch64; then packages+=(qemu-user); fi
+    # docker-compose.yml is read by the oldest that it is for.
+    if lacks docker-compose; then packages+=(docker-compose); fi
+    debian "the tests" "${packages[@]}"
 }
 
 # venv NAME FOLDER: what the tests in FOLDER need of Python, in an environment of its own.
@@ -88,6 +115,7 @@ check_tools() {
 for what in "$@"; do
     case $what in
         build) build ;;
+        static) static ;;
         port) port ;;
         test)
             test_tools
@@ -97,8 +125,9 @@ for what in "$@"; do
             venv deploy deploy/tests
             ;;
         check) check_tools ;;
+        chart) venv deploy deploy/tests ;;
         packages) packagers ;;
         release) release_tools ;;
-        *) echo "usage: need.sh build|port|test|check|packages|release…" >&2 && exit 2 ;;
+        *) echo "usage: need.sh build|static|port|test|check|chart|packages|release…" >&2 && exit 2 ;;
     esac
 done

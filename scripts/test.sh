@@ -11,4 +11,6 @@ if command -v cargo-nextest >/dev/null; then
 else
     $step "tests" cargo test --locked --workspace --tests
 fi
+# Of both processors: the other one's runs under qemu.
+scripts/static.sh infra-watch-agent
 $step "deployments" target/deploy/bin/pytest --quiet deploy/tests

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import time
 import urllib.error
@@ -34,6 +35,25 @@ def wait_until(what, condition, seconds=60):
             return found
         time.sleep(0.1)
     raise AssertionError(f"{what}: not within {seconds} s")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for this machine that nobody signed, and its key."""
+    files = tmp_path / "tls.crt", tmp_path / "tls.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-addext", "basicConstraints=critical,CA:FALSE", "-out", files[0], "-keyout", files[1]],
+        check=True, capture_output=True,
+    )
+    return files
 
 
 class Backend:
@@ -84,7 +104,7 @@ def start_backend(tmp_path):
     """Starts backends: `start_backend(*arguments)`; each ends with the test."""
     started = []
 
-    def start(*arguments, data_dir=None):
+    def start(*arguments, data_dir=None, listen="127.0.0.1:0"):
         directory = data_dir or tmp_path / f"data-{len(started)}"
         log = tmp_path / f"backend-{len(started)}.log"
         environment = {
@@ -92,7 +112,7 @@ def start_backend(tmp_path):
             "INFRA_WATCH_ADMIN_PASSWORD": PASSWORD,
             "INFRA_WATCH_ENROLLMENT_KEY": ENROLLMENT_KEY,
         }
-        command = [binary("infra-watch"), "serve", "--listen", "127.0.0.1:0", "--data-dir", directory, "--drain", "0s"]
+        command = [binary("infra-watch"), "serve", "--listen", listen, "--data-dir", directory, "--drain", "0s"]
         with open(log, "wb") as out:
             process = subprocess.Popen([*command, *arguments], stderr=out, stdout=out, env=environment)
         started.append(process)
