@@ -102,19 +102,20 @@ fn compile(workspace: &Path) -> Result<PathBuf> {
         "--target",
         TARGET,
     ]);
-    if let Some(sources) = crate_sources() {
-        // Panics say where they were: without the paths of this machine the wasm is smaller, and the same everywhere.
-        let remap = format!("--remap-path-prefix={}=", sources.display());
-        command.args([
-            "--config",
-            &format!("target.{TARGET}.rustflags=[{remap:?}]"),
-        ]);
-    }
+    let target =
+        from_cargo("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+    // Panics say where they were: without the paths of this machine the wasm is smaller, and the same everywhere. Of
+    // several that fit, the last counts.
+    let places = [workspace.to_owned(), workspace.join(&target)];
+    let remaps: Vec<_> = places
+        .into_iter()
+        .chain(crate_sources())
+        .map(|place| format!("--remap-path-prefix={}=", place.display()))
+        .collect();
+    command.args(["--config", &format!("target.{TARGET}.rustflags={remaps:?}")]);
     // wasm-bindgen reads which features the wasm uses from a section that stripping takes away; it strips the rest.
     command.env("CARGO_PROFILE_DASHBOARD_STRIP", "none");
     run(&mut command, "cargo build of the dashboard")?;
-    let target =
-        from_cargo("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
     Ok(target
         .join(TARGET)
         .join(PROFILE)
