@@ -9,7 +9,7 @@ DASHBOARD := dashboard/dist/index.html
 DASHBOARD_SOURCES := $(shell find dashboard/src dashboard/styles dashboard/assets openapi/src xtask/src -type f) \
 	$(wildcard dashboard/index.html dashboard/*.json dashboard/Cargo.toml openapi/*.json openapi/build.rs Cargo.lock)
 
-.PHONY: help run build static images-local compose-secrets test torture check openapi dashboard screenshots bench clean
+.PHONY: help run build static images-local compose-secrets test torture check packages release openapi chart dashboard screenshots bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +45,21 @@ images-local: ## images infra-watch:local and infra-watch-agent:local of target/
 compose-secrets: ## secrets for docker-compose.yml in deploy/compose/secrets, each made once
 	@scripts/compose-secrets.sh
 
+packages: ## .deb, .rpm and archives in target/packages, of the binaries that make static left
+	@scripts/need.sh packages
+	@scripts/packages.sh
+	@ls -l target/packages
+
+release: $(DASHBOARD) ## everything that a release consists of in target/release-files; refuses what is not ready for one
+	@scripts/need.sh build packages release
+	@scripts/release.sh
+
 openapi: ## write openapi/openapi.json anew from the code
 	@scripts/openapi.sh
+
+chart: ## write the table in the README of charts/infra-watch anew from its values.yaml
+	@scripts/need.sh chart
+	@target/deploy/bin/python scripts/chart-readme.py
 
 dashboard: $(DASHBOARD) ## dashboard/dist, from which the backend is built
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Names each missing tool with the line that installs it, and installs what it may: need.sh build|static|port|test|check…
+# Names each missing tool with the line that installs it, and installs what it may:
+#   need.sh build|static|port|test|check|chart|packages|release…
 set -euo pipefail
 cd "$(dirname "$0")/.."
 missing=0
@@ -71,6 +72,14 @@ test_tools() {
     if lacks rpmbuild; then packages+=(rpm); fi
     # Hosts that are collected over SSH; its directory is not in everybody's PATH.
     if lacks sshd && [[ ! -x /usr/sbin/sshd ]]; then packages+=(openssh-server); fi
+    # The examples of reverse proxies and of Prometheus are really run; nginx is not in everybody's PATH either.
+    if lacks nginx && [[ ! -x /usr/sbin/nginx ]]; then packages+=(nginx-light); fi
+    if lacks caddy; then packages+=(caddy); fi
+    if lacks prometheus; then packages+=(prometheus); fi
+    if lacks openssl; then packages+=(openssl); fi
+    # Packages are checked, and installed on a machine that systemd boots.
+    if lacks lintian; then packages+=(lintian); fi
+    if lacks systemd-nspawn; then packages+=(systemd-container); fi
     # Agents for another processor are run.
     if lacks qemu-aarch64; then packages+=(qemu-user); fi
     # docker-compose.yml is read by the oldest that it is for.
@@ -88,6 +97,17 @@ venv() {
     cp "$wanted" "$venv/installed.txt"
 }
 
+# What makes .deb and .rpm. Half optimised: compiling them takes longer than their work.
+packagers() {
+    export CARGO_PROFILE_RELEASE_OPT_LEVEL=1
+    if lacks cargo-deb; then cargo install cargo-deb --version 3.8.0 --locked; fi
+    if lacks cargo-generate-rpm; then cargo install cargo-generate-rpm --version 0.21.1 --locked; fi
+}
+
+release_tools() {
+    if lacks cargo-cyclonedx; then cargo install cargo-cyclonedx --version 0.5.9 --locked; fi
+}
+
 check_tools() {
     if lacks cargo-deny; then cargo install cargo-deny --version 0.20.2 --locked; fi
 }
@@ -99,11 +119,15 @@ for what in "$@"; do
         port) port ;;
         test)
             test_tools
+            packagers
             venv schemathesis backend/tests/schemathesis
             venv smtp backend/tests/smtp
             venv deploy deploy/tests
             ;;
         check) check_tools ;;
-        *) echo "usage: need.sh build|static|port|test|check…" >&2 && exit 2 ;;
+        chart) venv deploy deploy/tests ;;
+        packages) packagers ;;
+        release) release_tools ;;
+        *) echo "usage: need.sh build|static|port|test|check|chart|packages|release…" >&2 && exit 2 ;;
     esac
 done

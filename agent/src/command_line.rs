@@ -60,6 +60,8 @@ only the names of environment variables.")]
     /// Ask whether the agent of a state directory measures; exits with 1 when it does not. That the backend is away
     /// is no fault of the agent's
     Health(HealthArgs),
+    /// Make a state directory and hand it to the user that the agent will run as; one that is used stays as it is
+    Prepare(PrepareArgs),
     /// Settings
     Config {
         /// What about them.
@@ -136,6 +138,39 @@ pub struct ReportArgs {
     pub services: Option<bool>,
 }
 
+/// Which directory, and for whom.
+#[derive(Args)]
+pub struct PrepareArgs {
+    /// The state directory
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: PathBuf,
+    /// Numbers of the user and the group that it is for; the group is that of the user if it is left out
+    #[arg(long, value_name = "UID[:GID]", value_parser = owner)]
+    pub owner: Owner,
+}
+
+/// A user and a group, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub user: u32,
+    /// The group.
+    pub group: u32,
+}
+
+fn owner(text: &str) -> Result<Owner, &'static str> {
+    let number = |text: &str| {
+        // The last number means "as it is" to the system.
+        let number = text.parse().ok().filter(|number| *number != u32::MAX);
+        number.ok_or("must be numbers, such as 65532 or 65532:65532")
+    };
+    let (user, group) = text.split_once(':').unwrap_or((text, text));
+    Ok(Owner {
+        user: number(user)?,
+        group: number(group)?,
+    })
+}
+
 /// Which agent is asked for.
 #[derive(Args)]
 pub struct HealthArgs {
@@ -196,6 +231,19 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn owners() {
+        let check = |text: &str, expect: Option<(u32, u32)>| {
+            let found = owner(text).ok().map(|owner| (owner.user, owner.group));
+            assert_eq!(found, expect, "{text}");
+        };
+        check("65532", Some((65_532, 65_532)));
+        check("1:0", Some((1, 0)));
+        for bad in ["", "root", "1:", ":1", "-1", "4294967295", "1:2:3"] {
+            check(bad, None);
+        }
     }
 
     #[test]

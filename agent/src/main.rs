@@ -57,6 +57,7 @@ fn start(line: CommandLine) -> Outcome {
         Command::Health(args) => with_settings(args.settings(), async |_, state_dir, _| {
             commands::health(state_dir)
         }),
+        Command::Prepare(args) => commands::prepare(&args.state_dir, args.owner),
         Command::Config { command } => commands::config(command),
         Command::Completions { shell } => commands::completions(*shell),
         Command::Man { directory } => commands::man(directory),

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::domain::session::LoginLimiter;
 use crate::domain::snapshot::SnapshotLimiter;
 use crate::domain::tier::Retention;
+use crate::flows::backup::BackupPlan;
 use crate::flows::collect::CollectionBoard;
 use crate::flows::deliver::Deliveries;
 use crate::flows::evaluate::AlertBoard;
@@ -20,6 +21,7 @@ use crate::flows::password::Passwords;
 use crate::flows::token::Tokens;
 use crate::notify::Notifiers;
 use crate::store::Store;
+use crate::store::archive::Secrets;
 use crate::telemetry::Metrics;
 use crate::transport::Transports;
 
@@ -93,6 +95,12 @@ pub struct App {
     pub transports: Transports,
     /// How hosts are collected.
     pub collections: CollectionBoard,
+    /// Secrets that stand beside the store, for backups.
+    pub secrets: Secrets,
+    /// Backups that the backend makes by itself.
+    pub backups: Option<BackupPlan>,
+    /// Held by the one backup that is being made.
+    pub backup_alone: Arc<tokio::sync::Mutex<()>>,
     /// Cancelled when the backend begins to stop.
     pub stopping: CancellationToken,
 }
@@ -136,6 +144,9 @@ impl App {
             notifiers,
             transports,
             collections: CollectionBoard::default(),
+            secrets: Secrets::default(),
+            backups: None,
+            backup_alone: Arc::default(),
             stopping: CancellationToken::new(),
         }
     }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use infra_watch::commands::{chain, collect, diff, health, serve, user};
+use infra_watch::commands::{backup, chain, collect, diff, health, manual, serve, user};
 use infra_watch::config::{self, Command, CommandLine, ConfigCommand, ConfigError};
 
 /// Requests make many small things that live briefly and die on another thread.
@@ -53,9 +53,17 @@ async fn run(arguments: CommandLine) -> Result<(String, u8), String> {
         Command::Diff(arguments) => return diff::run(&arguments).map_err(|error| text(&error)),
         Command::Collect(arguments) => collect::run(*arguments).await.map_err(|error| text(&error)),
         Command::User(arguments) => user::run(arguments).await.map_err(|error| text(&error)),
-        Command::Health(arguments) => health::run(&arguments.server)
+        Command::Backup(arguments) => backup::back_up(arguments)
             .await
-            .map(|()| "ready\n".to_owned()),
+            .map_err(|error| text(&error)),
+        Command::Restore(arguments) => backup::restore(arguments)
+            .await
+            .map_err(|error| text(&error)),
+        Command::Completions { shell } => Ok(manual::completions(shell)),
+        Command::Man { directory } => manual::man(&directory)
+            .map(|()| String::new())
+            .map_err(|error| format!("writing man pages into {}: {error}", directory.display())),
+        Command::Health(arguments) => health::run(&arguments).await.map(|()| "ready\n".to_owned()),
         Command::Config {
             command: ConfigCommand::Default,
         } => Ok(config::default_file()),

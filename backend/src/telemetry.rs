@@ -4,8 +4,8 @@ use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use prometheus::{
-    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
-    TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -85,6 +85,8 @@ pub struct Metrics {
     pub collection_seconds: HistogramVec,
     /// Notifications: how many are `waiting`, and the `age_seconds` of the oldest.
     pub notifications: GaugeVec,
+    /// When the newest backup in the directory of backups was made, Unix seconds.
+    pub last_backup: IntGauge,
     /// Runs of jobs, by job and outcome (`succeeded`, `failed`).
     pub job_runs: IntCounterVec,
     /// When the last run of a job began, Unix seconds.
@@ -224,6 +226,11 @@ impl Metrics {
                 "Notifications that wait to be delivered, and the age of the oldest in seconds.",
                 &["figure"],
             ),
+            last_backup: gauge(
+                &registry,
+                "infra_watch_last_backup_timestamp_seconds",
+                "When the newest backup in --backup-dir was made; 0 without one.",
+            ),
             job_runs: counters(
                 &registry,
                 "infra_watch_job_runs_total",
@@ -269,6 +276,12 @@ fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
     let counter = IntCounter::new(name, help).unwrap_or_else(|error| malformed(&error));
     drop(registry.register(Box::new(counter.clone())));
     counter
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    let gauge = IntGauge::new(name, help).unwrap_or_else(|error| malformed(&error));
+    drop(registry.register(Box::new(gauge.clone())));
+    gauge
 }
 
 /// Names, labels and buckets are constants: only a mistake in this file leads here, at every start.

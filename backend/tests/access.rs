@@ -45,6 +45,7 @@ const TABLE: &[(&str, Access)] = &[
     ("list_audit_entries", Admin),
     ("get_system", Admin),
     ("run_job", Admin),
+    ("create_backup", Admin),
     ("list_enrollment_keys", Admin),
     ("create_enrollment_key", Admin),
     ("delete_enrollment_key", Admin),

@@ -49,6 +49,7 @@ fn it_has_every_call_of_the_contract() {
         "DELETE /api-tokens/{token_id}",
         "GET /audit",
         "GET /system",
+        "POST /backup",
         "POST /system/jobs/{name}/run",
         "GET /enrollment-keys",
         "POST /enrollment-keys",

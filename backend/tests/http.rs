@@ -326,6 +326,18 @@ async fn encoded_bodies_are_taken_and_bombs_are_not() {
         .header("content-type", "application/json")
         .body(reqwest::Body::wrap_stream(chunks));
     problem(request.send().await.unwrap(), 413).await;
+    // A proxy sends all before it reads, and an answer that comes before is lost on it.
+    let mut stream = TcpStream::connect(backend.address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/agent/reports HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+        content-type: application/json\r\ncontent-length: 3000000\r\n\r\n",
+        host.token
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b' '; 3_000_000]).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
     // Nothing is decoded for whom has no token.
     let bomb = gzip(&vec![b' '; 50_000_000]);
     let request = Client::new()

@@ -6,14 +6,13 @@ mod disk;
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use disk::{Disk, Mood};
 use infra_watch::store::OpenError;
 use infra_watch::store::kv::{
-    Batch, Class, Direction, DiskSpace, Key, Kv, KvError, KvFuture, Operation, Packing,
+    Batch, Class, Direction, DiskSpace, Dump, Key, Kv, KvError, KvFuture, Operation, Packing,
     Precondition, Read, Table, TableStats, Visitor, prefix_range, scan_all,
 };
 use infra_watch::store::migration::{self, Migration};
@@ -143,8 +142,14 @@ impl Kv for MemoryKv {
         Box::pin(async { Ok(false) })
     }
 
-    fn backup<'a>(&'a self, _to: &'a Path) -> KvFuture<'a, ()> {
-        Box::pin(async { Ok(()) })
+    fn dump(&self, each: &mut Dump<'_>) -> Result<(), KvError> {
+        let entries = self.0.lock().clone();
+        for ((table, key), value) in &entries {
+            if each(*table, key, value).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -367,43 +372,94 @@ async fn conforms(kv: Arc<dyn Kv>) {
     assert_eq!(log.keys, 2503);
     assert!(log.stored_bytes >= 2500 * 6);
     assert_eq!(stats.len(), Table::ALL.len());
+
+    // Everything at one moment, of both classes, in order; and no more than is asked for.
+    let mut state = Batch::new(Class::State);
+    put(&mut state, Table::Users, "user", "name");
+    kv.write(state).await.unwrap();
+    let dump = |most: usize| {
+        let mut found = Vec::new();
+        let mut each = |table: Table, key: &[u8], _: &[u8]| {
+            found.push((table, key.to_vec()));
+            if found.len() == most {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        tokio::task::block_in_place(|| kv_ref.dump(&mut each)).unwrap();
+        found
+    };
+    let all = dump(usize::MAX);
+    let count = |table: Table| all.iter().filter(|(found, _)| *found == table).count();
+    assert_eq!((count(Table::Users), count(Table::Log)), (2, 2503));
+    assert!(all.is_sorted());
+    assert_eq!(dump(2), all[..2]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn memory_conforms() {
     conforms(Arc::new(MemoryKv::default())).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn redb_conforms() {
     let directory = tempfile::tempdir().unwrap();
     conforms(Arc::new(RedbKv::open(directory.path()).unwrap())).await;
 }
 
-#[tokio::test]
-async fn redb_keeps_what_it_acknowledged_and_backs_up_while_serving() {
+#[tokio::test(flavor = "multi_thread")]
+async fn redb_keeps_what_it_acknowledged_and_is_free_once_it_is_closed() {
     let directory = tempfile::tempdir().unwrap();
-    let copy = tempfile::tempdir().unwrap();
     let kv = RedbKv::open(directory.path()).unwrap();
     write(&kv, &[("a", "1")]).await;
-    kv.backup(copy.path()).await.unwrap();
-    write(&kv, &[("b", "2")]).await;
-    drop(kv);
-    // The writer thread ends with its queue; until then the file is locked.
-    let reopen = |path: &Path| loop {
-        match RedbKv::open(path) {
-            Err(KvError::Io(_)) => std::thread::yield_now(),
-            other => break other.unwrap(),
+    assert!(matches!(
+        RedbKv::open(directory.path()),
+        Err(KvError::Io(_))
+    ));
+    tokio::task::block_in_place(|| kv.close());
+    let kv = RedbKv::open(directory.path()).unwrap();
+    assert_eq!(keys(&kv, "".."z", 9, Direction::Forward).await, ["a"]);
+}
+
+/// Pairs are written one after the other, first into state and then into series: at each moment state is the same or
+/// one ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn redb_dumps_both_files_as_they_are_at_one_moment() {
+    let directory = tempfile::tempdir().unwrap();
+    let kv = Arc::new(RedbKv::open(directory.path()).unwrap());
+    let stop = Arc::new(std::sync::atomic::AtomicBool::default());
+    let (writer, stopped) = (Arc::clone(&kv), Arc::clone(&stop));
+    let writing = tokio::spawn(async move {
+        let mut written = 0;
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            for (class, table) in [(Class::State, Table::Users), (Class::Series, Table::Log)] {
+                let mut batch = Batch::new(class);
+                put(&mut batch, table, &format!("{written:06}"), "x");
+                writer.write(batch).await.unwrap();
+            }
+            written += 1;
         }
-    };
-    assert_eq!(
-        keys(&reopen(directory.path()), "".."z", 9, Direction::Forward).await,
-        ["a", "b"]
-    );
-    assert_eq!(
-        keys(&reopen(copy.path()), "".."z", 9, Direction::Forward).await,
-        ["a"]
-    );
+        written
+    });
+    let mut seen = 0;
+    for _ in 0..20 {
+        let (mut state, mut series) = (0, 0);
+        let mut each = |table: Table, _: &[u8], _: &[u8]| {
+            match table {
+                Table::Users => state += 1,
+                Table::Log => series += 1,
+                _ => {}
+            }
+            ControlFlow::Continue(())
+        };
+        tokio::task::block_in_place(|| kv.dump(&mut each)).unwrap();
+        assert!(state == series || state == series + 1, "{state} {series}");
+        assert!(state >= seen);
+        seen = state;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(writing.await.unwrap() >= 1);
 }
 
 fn faulty() -> (Disk, RedbKv) {

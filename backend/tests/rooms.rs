@@ -25,7 +25,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "store",
         may_name: &["domain"],
-        owns: &["redb", "zstd", "pco", "rustix"],
+        owns: &["redb", "zstd", "pco", "rustix", "age", "tar"],
     },
     Room {
         name: "flows",
@@ -90,12 +90,12 @@ const ROOMS: &[Room] = &[
             "transport",
             "wire",
         ],
-        owns: &["reqwest"],
+        owns: &["reqwest", "clap_mangen"],
     },
     Room {
         name: "config",
         may_name: &["domain", "telemetry"],
-        owns: &["clap", "toml"],
+        owns: &["clap", "clap_complete", "toml"],
     },
     Room {
         name: "clock",
@@ -135,6 +135,8 @@ const SHARED: &[(&str, &[&str])] = &[
     ("poem_openapi", &["wire", "http"]),
     ("zstd", &["store", "http"]),
     ("clap", &["config", "telemetry"]),
+    ("clap_complete", &["config", "commands"]),
+    ("rustix", &["store", "commands"]),
     ("tokio_cron_scheduler", &["scheduler", "commands"]),
     ("getrandom", &["flows", "commands"]),
     ("reqwest", &["commands", "notify", "outgoing", "transport"]),

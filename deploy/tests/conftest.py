@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import re
+import shutil
+import socket
 import subprocess
 import time
 import urllib.error
@@ -33,6 +35,25 @@ def wait_until(what, condition, seconds=60):
             return found
         time.sleep(0.1)
     raise AssertionError(f"{what}: not within {seconds} s")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for this machine that nobody signed, and its key."""
+    files = tmp_path / "tls.crt", tmp_path / "tls.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-addext", "basicConstraints=critical,CA:FALSE", "-out", files[0], "-keyout", files[1]],
+        check=True, capture_output=True,
+    )
+    return files
 
 
 class Backend:
@@ -83,7 +104,7 @@ def start_backend(tmp_path):
     """Starts backends: `start_backend(*arguments)`; each ends with the test."""
     started = []
 
-    def start(*arguments, data_dir=None):
+    def start(*arguments, data_dir=None, listen="127.0.0.1:0"):
         directory = data_dir or tmp_path / f"data-{len(started)}"
         log = tmp_path / f"backend-{len(started)}.log"
         environment = {
@@ -91,7 +112,7 @@ def start_backend(tmp_path):
             "INFRA_WATCH_ADMIN_PASSWORD": PASSWORD,
             "INFRA_WATCH_ENROLLMENT_KEY": ENROLLMENT_KEY,
         }
-        command = [binary("infra-watch"), "serve", "--listen", "127.0.0.1:0", "--data-dir", directory, "--drain", "0s"]
+        command = [binary("infra-watch"), "serve", "--listen", listen, "--data-dir", directory, "--drain", "0s"]
         with open(log, "wb") as out:
             process = subprocess.Popen([*command, *arguments], stderr=out, stdout=out, env=environment)
         started.append(process)
@@ -131,3 +152,26 @@ def start_agent(tmp_path):
         process.terminate()
     for process in started:
         process.wait(30)
+
+
+PACKAGES = ("infra-watch", "infra-watch-agent")
+VERSION = subprocess.run([ROOT / "scripts/version.sh"], text=True, capture_output=True, check=True).stdout.strip()
+needs_packagers = pytest.mark.skipif(
+    not (shutil.which("cargo-deb") and shutil.which("cargo-generate-rpm")),
+    reason="without cargo-deb and cargo-generate-rpm",
+)
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory):
+    """A directory with the packages and archives of this version and of 99.0.0, made of the debug build in `binaries`."""
+    directory = tmp_path_factory.mktemp("packages")
+    binaries = directory / "binaries"
+    binaries.mkdir()
+    for name in PACKAGES:
+        subprocess.run(["strip", "-o", binaries / name, binary(name)], check=True)
+    for version in (VERSION, "99.0.0"):
+        command = [ROOT / "scripts/packages.sh", "--fast", "--binaries", binaries, "--version", version, "--output", directory]
+        done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        assert done.returncode == 0, done.stdout
+    return directory

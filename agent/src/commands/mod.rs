@@ -2,6 +2,7 @@
 
 mod health;
 mod manual;
+mod prepare;
 mod report;
 mod run;
 mod serve;
@@ -24,6 +25,7 @@ use crate::state::StateDir;
 
 pub use health::health;
 pub use manual::{completions, config, man};
+pub use prepare::prepare;
 pub use report::report;
 pub use run::run;
 pub use serve::serve;

@@ -2,16 +2,13 @@
 //! its own SSH key from wherever it runs, and hands each in.
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use reqwest::{Client, RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -19,11 +16,12 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use uuid::Uuid;
 
+use super::client::{self, ClientError, detail};
 use super::stop_signal;
 use crate::config::{CollectArguments, ConfigError, secret};
 use crate::domain::collection::{Failure, Step, Target, Want};
 use crate::domain::egress::EgressRules;
-use crate::outgoing::{Roots, cause};
+use crate::outgoing::cause;
 use crate::telemetry;
 use crate::transport::{self, SshKey, TransportError, TransportSettings, Transports, Visit};
 use crate::wire::collector::{CollectionError, Lease, Leases, RequestLease};
@@ -50,20 +48,12 @@ pub enum CollectError {
     /// No token.
     #[error("--token-file is missing: the file with a collector token")]
     NoToken,
-    /// A file with certificates cannot be used.
-    #[error("reading certificates from {path}: {reason}")]
-    Certificates {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        reason: String,
-    },
     /// The ways to hosts.
     #[error("preparing collections")]
     Transport(#[from] TransportError),
-    /// TLS.
-    #[error("preparing TLS: {0}")]
-    Tls(#[from] rustls::Error),
+    /// What the HTTP client needs.
+    #[error("preparing HTTP")]
+    Prepare(#[from] ClientError),
     /// The HTTP client.
     #[error("preparing HTTP: {0}")]
     Client(reqwest::Error),
@@ -224,26 +214,8 @@ struct HandIn<'a> {
 impl Collector {
     fn new(arguments: &CollectArguments) -> Result<Self, CollectError> {
         let token = secret(arguments.token.as_ref(), arguments.token_file.as_ref())?;
-        let mut roots = Roots::of_system();
-        if let Some(path) = &arguments.ca_file {
-            let wrong = |reason: String| CollectError::Certificates {
-                path: path.clone(),
-                reason,
-            };
-            let found =
-                CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
-            for certificate in found {
-                let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| wrong(error.to_string()))?;
-            }
-        }
-        let client = Client::builder()
-            .tls_backend_preconfigured(roots.client_config()?)
+        let client = client::builder("collect", arguments.ca_file.as_deref())?
             .timeout(PATIENCE)
-            .no_proxy()
-            .user_agent(concat!("infra-watch-collect/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(CollectError::Client)?;
         if is_exposed(&arguments.server) {
@@ -394,8 +366,9 @@ impl Collector {
     }
 
     fn post(&self, path: &str) -> RequestBuilder {
-        let url = format!("{}/api/v1{path}", self.server);
-        self.client.post(url).bearer_auth(&self.token)
+        self.client
+            .post(client::url(&self.server, path))
+            .bearer_auth(&self.token)
     }
 }
 
@@ -419,12 +392,4 @@ fn is_final(status: StatusCode) -> bool {
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
     );
     status.is_client_error() && !may_pass
-}
-
-/// What the backend says of a refusal.
-async fn detail(answer: Response) -> String {
-    let status = answer.status();
-    let problem: serde_json::Value = answer.json().await.unwrap_or_default();
-    let detail = problem.get("detail").and_then(serde_json::Value::as_str);
-    detail.map_or_else(|| status.to_string(), str::to_owned)
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::chain;
+use super::{chain, client};
+use crate::config::HealthArguments;
 
 /// Time to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -11,13 +12,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// In words, when the backend is not ready or cannot be reached.
-pub async fn run(server: &str) -> Result<(), String> {
-    let client = reqwest::Client::builder()
+pub async fn run(arguments: &HealthArguments) -> Result<(), String> {
+    let client = client::builder("health", arguments.ca_file.as_deref())
+        .map_err(|error| chain(&error))?
         .timeout(PATIENCE)
-        .no_proxy()
         .build()
         .map_err(|error| chain(&error))?;
-    let url = format!("{}/readyz", server.trim_end_matches('/'));
+    let url = format!("{}/readyz", arguments.server.trim_end_matches('/'));
     let response = client
         .get(&url)
         .send()

@@ -1,8 +1,11 @@
 //! The subcommands: from settings to an application, and what runs without one.
 
+pub mod backup;
+mod client;
 pub mod collect;
 pub mod diff;
 pub mod health;
+pub mod manual;
 pub mod serve;
 pub mod user;
 

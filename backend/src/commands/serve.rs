@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use rustix::fs::Mode;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_cron_scheduler::JobSchedulerError;
@@ -15,12 +16,14 @@ use super::stop_signal;
 use crate::app::{App, Keep};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigError, ServeArguments, secret};
+use crate::flows::backup::BackupPlan;
 use crate::flows::password::Passwords;
 use crate::flows::token::{TokenError, Tokens, random_secret};
 use crate::flows::{FlowError, alert_rule, credential, user};
 use crate::http::server::ServeOptions;
 use crate::http::{HttpSettings, TrustedProxies};
 use crate::notify::{Notifiers, NotifyError};
+use crate::store::archive::{Passphrase, Secrets};
 use crate::store::kv::{KvError, Table};
 use crate::store::migration;
 use crate::store::redb::RedbKv;
@@ -111,19 +114,23 @@ pub async fn run(settings: ServeArguments) -> Result<(), StartError> {
         snapshots: TimeDelta::from_std(settings.retention_snapshots).unwrap_or(TimeDelta::MAX),
         audit: TimeDelta::from_std(settings.retention_audit).unwrap_or(TimeDelta::MAX),
     };
+    app.backups = backup_plan(&settings)?;
     let app = Arc::new(app);
     let admin_username: Username = settings
         .admin_username
         .parse()
         .map_err(StartError::AdminUsername)?;
-    let admin_password = secret(
-        settings.admin_password.as_ref(),
-        settings.admin_password_file.as_ref(),
-    )?;
-    if let Some(password) =
-        user::ensure_first_admin(&app, &admin_username.0, admin_password).await?
-    {
-        print_password(&admin_username.0, &password);
+    // Later starts need no file with the first password: it should be gone by then.
+    if app.store.state.users.is_empty() {
+        let admin_password = secret(
+            settings.admin_password.as_ref(),
+            settings.admin_password_file.as_ref(),
+        )?;
+        if let Some(password) =
+            user::ensure_first_admin(&app, &admin_username.0, admin_password).await?
+        {
+            print_password(&admin_username.0, &password);
+        }
     }
     alert_rule::create_defaults(&app).await?;
     if let Some(key) = secret(
@@ -161,6 +168,24 @@ pub async fn run(settings: ServeArguments) -> Result<(), StartError> {
     }
     tracing::info!("infra-watch stopped");
     served.map_err(|source| StartError::Listen { address, source })
+}
+
+/// Where backups are made, which must be there now: a start says what a night would.
+fn backup_plan(settings: &ServeArguments) -> Result<Option<BackupPlan>, StartError> {
+    let Some(directory) = settings.backup_dir.clone() else {
+        return Ok(None);
+    };
+    std::fs::read_dir(&directory).map_err(|source| StartError::Path {
+        path: directory.clone(),
+        source,
+    })?;
+    let passphrase = secret(None, settings.backup_passphrase_file.as_ref())?;
+    Ok(Some(BackupPlan {
+        directory,
+        interval: TimeDelta::from_std(settings.backup_interval).unwrap_or(TimeDelta::MAX),
+        keep: usize::from(settings.backup_keep),
+        passphrase: passphrase.map(Passphrase::new),
+    }))
 }
 
 /// The application over the store in the data directory; also what `user` works on.
@@ -206,6 +231,7 @@ pub async fn open(
     notifiers: Notifiers,
     mut transport: TransportSettings,
 ) -> Result<App, StartError> {
+    keep_to_ourselves();
     let path_error = |source| StartError::Path {
         path: data_dir.to_owned(),
         source,
@@ -235,24 +261,58 @@ pub async fn open(
         .map_err(store_error)?;
     let jwt_secret = match jwt_secret {
         Some(secret) => secret,
-        None => kept_secret(&data_dir.join("jwt_secret"), || {
+        None => kept_secret(&data_dir.join(Secrets::JWT_SECRET), || {
             random_secret("").map_err(StartError::Random)
         })?,
     };
-    if transport.key.is_none() {
-        let path = data_dir.join("ssh_key");
-        kept_secret(&path, || Ok(SshKey::generate()?))?;
-        transport.key = Some(SshKey::open(&path)?);
-    }
+    let key = match transport.key {
+        Some(key) => key,
+        None => {
+            let path = data_dir.join(Secrets::SSH_KEY);
+            kept_secret(&path, || Ok(SshKey::generate()?))?;
+            SshKey::open(&path)?
+        }
+    };
+    let tokens = Tokens::new(jwt_secret.as_bytes())?;
+    let secrets = [
+        (Secrets::JWT_SECRET.to_owned(), jwt_secret),
+        (Secrets::SSH_KEY.to_owned(), key.text()?),
+    ];
+    transport.key = Some(key);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    Ok(App::new(
+    let transports = Transports::new(transport)?;
+    let mut app = App::new(
         store,
         clock,
-        Tokens::new(jwt_secret.as_bytes())?,
+        tokens,
         Passwords::new()?,
         notifiers,
-        Transports::new(transport)?,
-    ))
+        transports,
+    );
+    app.secrets = Secrets(secrets.into());
+    Ok(app)
+}
+
+/// What this process makes from now on is for its user alone, whoever started it and whatever the directory allows.
+pub fn keep_to_ourselves() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// The secrets beside a stopped store, as far as they are kept there.
+///
+/// # Errors
+/// Which cannot be read, and why.
+pub fn kept_secrets(data_dir: &Path) -> Result<Secrets, (PathBuf, io::Error)> {
+    let mut secrets = Secrets::default();
+    for name in Secrets::ALL {
+        let path = data_dir.join(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => drop(secrets.0.insert(name.to_owned(), text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err((path, error)),
+        }
+    }
+    Ok(secrets)
 }
 
 /// A secret that is made at the first start and readable by the backend alone.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use super::client::{self, ClientError};
 use super::serve::{StartError, open};
 use crate::app::App;
 use crate::config::{ConfigError, UserArguments, UserCommand, secret};
@@ -47,6 +48,9 @@ pub enum UserError {
     /// What was asked cannot be done.
     #[error("{0}")]
     Flow(#[from] FlowError),
+    /// The HTTP client.
+    #[error("preparing HTTP")]
+    Client(#[from] ClientError),
     /// The running backend cannot be reached.
     #[error("asking the backend")]
     Request(#[from] reqwest::Error),
@@ -71,10 +75,13 @@ pub enum UserError {
 /// # Errors
 /// See [`UserError`].
 pub async fn run(arguments: UserArguments) -> Result<String, UserError> {
-    let token = secret(arguments.token.as_ref(), arguments.token_file.as_ref())?;
-    match (arguments.server, token) {
+    let source = arguments.source;
+    let token = secret(source.token.as_ref(), source.token_file.as_ref())?;
+    match (source.server, token) {
         (Some(server), Some(token)) => {
-            let client = Client::builder().timeout(PATIENCE).no_proxy().build()?;
+            let client = client::builder("user", source.ca_file.as_deref())?
+                .timeout(PATIENCE)
+                .build()?;
             remote(
                 &Remote {
                     client,
@@ -88,14 +95,14 @@ pub async fn run(arguments: UserArguments) -> Result<String, UserError> {
         (Some(_), None) => Err(UserError::NoToken),
         (None, _) => {
             // A wrong directory must not become a new store.
-            if !RedbKv::exists(&arguments.data_dir) {
-                return Err(UserError::NoStore(arguments.data_dir));
+            if !RedbKv::exists(&source.data_dir) {
+                return Err(UserError::NoStore(source.data_dir));
             }
             let nobody =
                 Notifiers::new(EgressRules::default(), None).map_err(StartError::Notify)?;
             let commits = GroupCommit::default();
             let nowhere = TransportSettings::default();
-            let app = open(&arguments.data_dir, commits, None, nobody, nowhere).await?;
+            let app = open(&source.data_dir, commits, None, nobody, nowhere).await?;
             local(&app, arguments.command).await
         }
     }
@@ -190,7 +197,7 @@ impl Remote {
         path: &str,
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<T, UserError> {
-        let url = format!("{}/api/v1{path}", self.server.trim_end_matches('/'));
+        let url = client::url(&self.server, path);
         let mut request = self.client.request(method, url).bearer_auth(&self.token);
         if let Some(body) = body {
             request = request.json(body);
@@ -199,12 +206,7 @@ impl Remote {
         if response.status().is_success() {
             return Ok(response.json().await?);
         }
-        let status = response.status();
-        let problem: serde_json::Value = response.json().await.unwrap_or_default();
-        let detail = problem.get("detail").and_then(serde_json::Value::as_str);
-        Err(UserError::Refused(
-            detail.map_or_else(|| status.to_string(), str::to_owned),
-        ))
+        Err(UserError::Refused(client::detail(response).await))
     }
 
     async fn users(&self) -> Result<Vec<User>, UserError> {

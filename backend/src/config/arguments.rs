@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap_complete::Shell;
 use ipnet::IpNet;
 
 use crate::domain::egress::EgressRules;
@@ -34,6 +35,11 @@ pub enum Command {
     /// Collect hosts for a backend from here, with a collector token, and keep nothing: asks which hosts are due, fetches
     /// their reports over HTTP or SSH, and hands them in.
     Collect(Box<CollectArguments>),
+    /// Write a backup of everything, secrets included: of the running backend when --server is given, else of the stopped
+    /// store.
+    Backup(BackupArguments),
+    /// Put a backup back into an empty directory. A damaged one is refused whole.
+    Restore(RestoreArguments),
     /// Ask a running backend whether it is ready; exits with 1 when it is not.
     Health(HealthArguments),
     /// Compare two snapshot files, such as `infra-watch-agent report` or the API give them.
@@ -41,12 +47,58 @@ pub enum Command {
     /// The exit status adds up what differs: 1 something was added, 2 something was removed, 4 something has another
     /// value; 0 when nothing differs, and 8 when the files cannot be compared.
     Diff(DiffArguments),
+    /// Print what a shell needs to complete commands and options.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Write the man pages into a directory.
+    Man {
+        /// The directory, which must be there.
+        directory: PathBuf,
+    },
     /// Settings.
     Config {
         /// What about them.
         #[command(subcommand)]
         command: ConfigCommand,
     },
+}
+
+/// What to back up, and where to.
+#[derive(Clone, Debug, Args)]
+pub struct BackupArguments {
+    /// The file to write, which must not be there yet; or a directory, in which the file is called
+    /// infra-watch-TIME.backup, with .age behind it when it is encrypted.
+    #[arg(value_name = "FILE|DIR")]
+    pub to: PathBuf,
+    /// Encrypt with the passphrase in this file, as the tool age does.
+    #[arg(long, env = "INFRA_WATCH_BACKUP_PASSPHRASE_FILE", value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// In a directory, keep so many backups and remove the oldest.
+    #[arg(long, value_parser = value_parser!(u16).range(1..), value_name = "NUMBER")]
+    pub keep: Option<u16>,
+    /// Which backend or store.
+    #[command(flatten)]
+    pub source: SourceArguments,
+}
+
+/// What to restore, and where to.
+#[derive(Clone, Debug, Args)]
+pub struct RestoreArguments {
+    /// The backup.
+    pub file: PathBuf,
+    /// Directory for the store, empty or not there yet.
+    #[arg(
+        long,
+        env = "INFRA_WATCH_DATA_DIR",
+        default_value = "./data",
+        value_name = "DIR"
+    )]
+    pub data_dir: PathBuf,
+    /// File with the passphrase of a backup that is encrypted.
+    #[arg(long, env = "INFRA_WATCH_BACKUP_PASSPHRASE_FILE", value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// Which files to compare.
@@ -208,6 +260,19 @@ pub struct ServeArguments {
     /// Reports are refused with 503 while less than this is free on the disk, such as 128MiB or 2GiB.
     #[arg(long, env = "INFRA_WATCH_DISK_RESERVE", default_value = "128MiB", value_parser = parse_size, value_name = "SIZE")]
     pub disk_reserve: u64,
+    /// Directory for backups that the backend makes by itself, which must be there; better on another disk. Without it
+    /// none are made.
+    #[arg(long, env = "INFRA_WATCH_BACKUP_DIR", value_name = "DIR")]
+    pub backup_dir: Option<PathBuf>,
+    /// How old the newest backup may become before another one is made.
+    #[arg(long, env = "INFRA_WATCH_BACKUP_INTERVAL", default_value = "1d", value_parser = parse_period, value_name = "DURATION")]
+    pub backup_interval: Duration,
+    /// How many backups are kept; the oldest go.
+    #[arg(long, env = "INFRA_WATCH_BACKUP_KEEP", default_value = "7", value_parser = value_parser!(u16).range(1..), value_name = "NUMBER")]
+    pub backup_keep: u16,
+    /// File with the passphrase that backups are encrypted with.
+    #[arg(long, env = "INFRA_WATCH_BACKUP_PASSPHRASE_FILE", value_name = "FILE")]
+    pub backup_passphrase_file: Option<PathBuf>,
     /// Ends the process when a named point of the store is passed so often: NAME:PASSES. For tests.
     #[cfg(debug_assertions)]
     #[arg(long, hide = true, value_name = "NAME:PASSES")]
@@ -306,9 +371,9 @@ impl ServeArguments {
     }
 }
 
-/// Which backend or store `user` works on.
-#[derive(Debug, Args)]
-pub struct UserArguments {
+/// Which backend or store a command works on.
+#[derive(Clone, Debug, Args)]
+pub struct SourceArguments {
     /// A running backend to go through, such as `https://watch.example`.
     #[arg(long, env = "INFRA_WATCH_SERVER", value_name = "URL", global = true)]
     pub server: Option<String>,
@@ -329,6 +394,9 @@ pub struct UserArguments {
         global = true
     )]
     pub token_file: Option<PathBuf>,
+    /// Certificates (PEM) that the backend's may be signed by, besides the system's.
+    #[arg(long, env = "INFRA_WATCH_CA_FILE", value_name = "FILE", global = true)]
+    pub ca_file: Option<PathBuf>,
     /// Directory of the stopped store.
     #[arg(
         long,
@@ -338,6 +406,14 @@ pub struct UserArguments {
         global = true
     )]
     pub data_dir: PathBuf,
+}
+
+/// What to do with users, and where.
+#[derive(Debug, Args)]
+pub struct UserArguments {
+    /// Which backend or store.
+    #[command(flatten)]
+    pub source: SourceArguments,
     /// What to do.
     #[command(subcommand)]
     pub command: UserCommand,
@@ -380,6 +456,9 @@ pub struct HealthArguments {
         value_name = "URL"
     )]
     pub server: String,
+    /// Certificates (PEM) that the backend's may be signed by, besides the system's.
+    #[arg(long, env = "INFRA_WATCH_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// What about settings.

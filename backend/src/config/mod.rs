@@ -68,6 +68,11 @@ pub enum ConfigError {
     EmptySecret(PathBuf),
 }
 
+/// The whole command line, for manuals and completions.
+pub fn command() -> clap::Command {
+    CommandLine::command()
+}
+
 /// Parses the command line, with the environment and, for `serve`, the file behind it.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Plain data and decisions: values in, values out. No input or output, no clock, no other room.
 
 pub mod alert;
+pub mod backup;
 pub mod baseline;
 pub mod change;
 pub mod collection;

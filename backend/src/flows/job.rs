@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
-use super::{Caller, FlowError, collect, deliver, evaluate, maintain, note};
+use super::{Caller, FlowError, backup, collect, deliver, evaluate, maintain, note};
 use crate::app::App;
 
 /// A job.
@@ -30,11 +30,13 @@ pub enum Job {
     Deliver,
     /// Hosts that are due are asked for their reports.
     Collect,
+    /// A backup is made where one is due.
+    Backup,
 }
 
 impl Job {
     /// Every job.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Seal,
         Self::Repack,
         Self::Rollup,
@@ -44,6 +46,7 @@ impl Job {
         Self::Evaluate,
         Self::Deliver,
         Self::Collect,
+        Self::Backup,
     ];
 
     /// Its name in paths, logs and figures.
@@ -58,11 +61,13 @@ impl Job {
             Self::Evaluate => "evaluate",
             Self::Deliver => "deliver",
             Self::Collect => "collect",
+            Self::Backup => "backup",
         }
     }
 
     /// When it runs: second, minute, hour, day, month, weekday, in UTC. What is late for a day that was repacked is
-    /// brought in within the hour; the bulk of the work falls on the first run after midnight.
+    /// brought in within the hour; the bulk of the work falls on the first run after midnight. Backups look every five minutes
+    /// whether one is due, so that a night without power costs none.
     pub fn schedule(self) -> &'static str {
         match self {
             Self::Seal => "20 * * * * *",
@@ -74,6 +79,7 @@ impl Job {
             Self::Evaluate => "*/10 * * * * *",
             Self::Deliver => "3/5 * * * * *",
             Self::Collect => "* * * * * *",
+            Self::Backup => "45 */5 * * * *",
         }
     }
 
@@ -129,6 +135,7 @@ impl JobBoard {
             evaluate,
             deliver,
             collect,
+            backup,
         ] = &self.places;
         match job {
             Job::Seal => seal,
@@ -140,6 +147,7 @@ impl JobBoard {
             Job::Evaluate => evaluate,
             Job::Deliver => deliver,
             Job::Collect => collect,
+            Job::Backup => backup,
         }
     }
 
@@ -202,6 +210,7 @@ async fn run(app: &Arc<App>, job: Job, hurry: bool) -> Result<usize, FlowError> 
         Job::Evaluate => evaluate::evaluate(app).await,
         Job::Deliver => deliver::deliver(app, hurry).await,
         Job::Collect => Ok(collect::start_due(app)),
+        Job::Backup => backup::keep(app, hurry).await,
     };
     let duration = started.elapsed();
     let mut state = place.state.lock();

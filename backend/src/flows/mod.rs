@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod alert_rule;
+pub mod backup;
 pub mod change;
 pub mod channel;
 pub mod collect;
@@ -39,6 +40,7 @@ use crate::domain::role::Role;
 use crate::domain::user::User;
 use crate::domain::{id, snapshot::hex};
 use crate::store::audit::{Actor, AuditEntry};
+use crate::store::backup::BackupError;
 use crate::store::kv::KvError;
 use crate::store::state::Change;
 use crate::store::{OpenError, audit};
@@ -88,6 +90,9 @@ pub enum FlowError {
     /// Nothing was kept.
     #[error("keeping")]
     Store(#[from] KvError),
+    /// A backup was not made.
+    #[error("making a backup")]
+    Backup(#[from] BackupError),
     /// What is kept cannot be read.
     #[error("reading")]
     Read(#[from] OpenError),

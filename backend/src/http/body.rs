@@ -2,11 +2,12 @@
 
 use std::io::Read as _;
 use std::marker::PhantomData;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use poem::error::ReadBodyError;
+use futures_util::StreamExt as _;
 use poem::http::{StatusCode, header};
 use poem::{Body, FromRequest, IntoResponse, Request, RequestBody, Response, Result};
 use poem_openapi::payload::{ParsePayload, Payload};
@@ -38,6 +39,9 @@ const LONG_BYTES: usize = 4 * 1024 * 1024;
 const REPORT_WIRE_BYTES: usize = 1024 * 1024;
 /// Largest report, decoded, in bytes.
 const REPORT_BYTES: usize = 8 * 1024 * 1024;
+/// So much of what is too large is still taken: proxies make 502 of an answer that comes before they have sent all, and
+/// an agent halves its report at 413 alone.
+const DISCARDED_BYTES: usize = 4 * 1024 * 1024;
 /// Decoded bytes may be so many times those on the wire.
 const MAX_RATIO: usize = 100;
 /// Bodies that may be larger than this, decoded, are understood off the async threads.
@@ -264,7 +268,7 @@ async fn read(
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|declared| declared > limit_bytes) {
+    if declared.is_some_and(|declared| declared > limit_bytes.saturating_add(DISCARDED_BYTES)) {
         return Err(ApiError::too_large(limit_bytes));
     }
     let body = body
@@ -278,14 +282,30 @@ async fn read(
     Ok(collect(body, limit_bytes, due).await?.into())
 }
 
-/// A whole body, within its bound and its time.
+/// A whole body, within its bound and its time. One that is somewhat too large is taken to its end before it is refused.
 pub async fn collect(body: Body, limit_bytes: usize, due: Instant) -> Result<Bytes, ApiError> {
-    match tokio::time::timeout_at(due, body.into_bytes_limit(limit_bytes)).await {
-        Err(_) => Err(ApiError::timeout()),
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(ApiError::too_large(limit_bytes)),
-        Ok(Err(_)) => Err(ApiError::bad_request("the body ended too early")),
+    let mut chunks = pin!(body.into_bytes_stream());
+    let mut whole = Vec::new();
+    let mut arrived_bytes = 0;
+    loop {
+        let chunk = match tokio::time::timeout_at(due, chunks.next()).await {
+            Err(_) => return Err(ApiError::timeout()),
+            Ok(None) if arrived_bytes > limit_bytes => break,
+            Ok(None) => return Ok(whole.into()),
+            Ok(Some(Err(_))) => return Err(ApiError::bad_request("the body ended too early")),
+            Ok(Some(Ok(chunk))) => chunk,
+        };
+        arrived_bytes += chunk.len();
+        if arrived_bytes <= limit_bytes {
+            whole.extend_from_slice(&chunk);
+        } else {
+            whole = Vec::new();
+            if arrived_bytes > limit_bytes.saturating_add(DISCARDED_BYTES) {
+                break;
+            }
+        }
     }
+    Err(ApiError::too_large(limit_bytes))
 }
 
 fn decode(coding: Coding, bytes: Vec<u8>, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {

@@ -3,6 +3,7 @@
 mod alert;
 mod assets;
 mod audit;
+mod backup;
 mod body;
 mod change;
 mod collection;
@@ -87,7 +88,8 @@ type Api = (
     alert::AlertApi,
     notification::NotificationApi,
     audit::AuditApi,
-    system::SystemApi,
+    // More than sixteen need a group of their own.
+    (system::SystemApi, backup::BackupApi),
 );
 
 fn api() -> OpenApiService<Api, ()> {
@@ -107,7 +109,7 @@ fn api() -> OpenApiService<Api, ()> {
         alert::AlertApi,
         notification::NotificationApi,
         audit::AuditApi,
-        system::SystemApi,
+        (system::SystemApi, backup::BackupApi),
     );
     OpenApiService::new(apis, "Infra-Watch", env!("CARGO_PKG_VERSION"))
         .description("Telemetry, configuration snapshots, drift and alerts of a fleet of machines.")

@@ -267,6 +267,10 @@ impl From<FlowError> for ApiError {
             }
             error @ FlowError::Undelivered(_) => Self::bad_gateway(&error.to_string()),
             FlowError::Store(error) => error.into(),
+            FlowError::Backup(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "making a backup");
+                Self::unavailable("the backup was not made; why is in the log")
+            }
             FlowError::Read(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

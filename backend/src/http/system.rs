@@ -38,7 +38,7 @@ impl SystemApi {
     ///
     /// Least role: admin. It does all that it may, also what it would leave for later: `seal` takes every slot that has
     /// ended, `repack` also the day that goes on, `compact` whatever is free, `deliver` what
-    /// waits for others or for the next attempt.
+    /// waits for others or for the next attempt, `backup` one more backup where there is a directory for them.
     #[oai(
         path = "/system/jobs/:name/run",
         method = "post",
@@ -48,7 +48,8 @@ impl SystemApi {
         &self,
         caller: Admin,
         app: Data<&Arc<App>>,
-        /// `seal`, `repack`, `rollup`, `retention`, `compact`, `sweep`, `evaluate` or `deliver`.
+        /// `seal`, `repack`, `rollup`, `retention`, `compact`, `sweep`, `evaluate`, `deliver`,
+        /// `collect` or `backup`.
         name: Path<String>,
     ) -> Result<Reply<Job>, ApiError> {
         let job = job::run_now(&app, &caller.0, &name.0).await?;

@@ -5,7 +5,6 @@
 
 use std::future::Future;
 use std::ops::{ControlFlow, Range};
-use std::path::Path;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -290,6 +289,9 @@ pub struct Read {
 /// What [`Kv::visit`] calls: the number of the range, key and value; `Break` ends the reading.
 pub type Visitor<'a> = dyn FnMut(usize, &[u8], &[u8]) -> ControlFlow<()> + 'a;
 
+/// What [`Kv::dump`] calls: table, key and value; `Break` ends the reading.
+pub type Dump<'a> = dyn FnMut(Table, &[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// How large a table is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableStats {
@@ -365,8 +367,12 @@ pub trait Kv: Send + Sync + 'static {
     /// The size of every table.
     fn stats(&self) -> KvFuture<'_, Vec<TableStats>>;
 
-    /// Writes a consistent copy into an empty directory, while serving.
-    fn backup<'a>(&'a self, to: &'a Path) -> KvFuture<'a, ()>;
+    /// Reads everything, table by table and key by key, as both classes are at one moment, while serving. Blocks: for
+    /// use off the async threads.
+    ///
+    /// # Errors
+    /// As the other methods.
+    fn dump(&self, each: &mut Dump<'_>) -> Result<(), KvError>;
 }
 
 /// The range of all keys that begin with `prefix`.

@@ -75,7 +75,8 @@ pub fn refuse_newer(format: Option<&[u8]>, migrations: &[Migration]) -> Result<(
     }
 }
 
-fn newest(migrations: &[Migration]) -> u32 {
+/// The newest format that these lead to.
+pub fn newest(migrations: &[Migration]) -> u32 {
     u32::try_from(migrations.len())
         .unwrap_or(u32::MAX)
         .saturating_add(1)

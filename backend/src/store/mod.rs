@@ -1,7 +1,9 @@
 //! Keeping: an ordered key-value seam, state as typed records above it, and series as a log with a head in memory.
 
 pub mod alert;
+pub mod archive;
 pub mod audit;
+pub mod backup;
 pub mod baseline;
 pub mod chunk;
 pub mod decimal;

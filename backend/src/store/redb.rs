@@ -21,7 +21,7 @@ use redb::{
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::kv::{
-    Batch, Class, Direction, DiskSpace, Key, Kv, KvError, KvFuture, Operation, Packing,
+    Batch, Class, Direction, DiskSpace, Dump, Key, Kv, KvError, KvFuture, Operation, Packing,
     Precondition, Read, Table, TableStats, Visitor,
 };
 
@@ -99,6 +99,7 @@ struct FileHandle {
     file: Arc<File>,
     queue: mpsc::Sender<Request>,
     budget: Arc<Semaphore>,
+    writer: std::thread::JoinHandle<()>,
 }
 
 enum Request {
@@ -111,10 +112,7 @@ enum Request {
     ),
     Compact(PathBuf, u64, oneshot::Sender<Result<bool, KvError>>),
     /// Answers once nothing before it is under way, and goes on when the other side is dropped.
-    Hold(
-        oneshot::Sender<oneshot::Receiver<()>>,
-        oneshot::Receiver<()>,
-    ),
+    Hold(oneshot::Sender<()>, oneshot::Receiver<()>),
 }
 
 impl RedbKv {
@@ -159,6 +157,11 @@ impl RedbKv {
         directory.join(STATE_FILE).exists()
     }
 
+    /// Whether a file of this name makes a directory one with a store.
+    pub fn is_mark(name: &str) -> bool {
+        name == STATE_FILE
+    }
+
     /// One value of a store that nobody has open, without writing a byte: for deciding whether to open it at all.
     /// `None` when there is no store yet, or when it was not closed in good order and must be repaired first.
     pub fn peek(directory: &Path, table: Table, key: &[u8]) -> Option<Bytes> {
@@ -186,6 +189,12 @@ impl RedbKv {
             series: FileHandle::open(Class::Series, series)?,
             directory: None,
         })
+    }
+
+    /// Ends the writers and closes the files, so that somebody else can open them. Blocks.
+    pub fn close(self) {
+        self.state.close();
+        self.series.close();
     }
 
     fn handle(&self, class: Class) -> &FileHandle {
@@ -230,16 +239,36 @@ impl FileHandle {
             Ok(())
         })?;
         let (queue, requests) = mpsc::channel(QUEUE_BATCHES);
-        let writer = Arc::clone(&file);
-        std::thread::Builder::new()
+        let written = Arc::clone(&file);
+        let writer = std::thread::Builder::new()
             .name(format!("store-{class:?}").to_lowercase())
-            .spawn(move || write_loop(&writer, requests))
+            .spawn(move || write_loop(&written, requests))
             .map_err(|error| KvError::Io(format!("starting the writer thread: {error}")))?;
         Ok(Self {
             file,
             queue,
             budget: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            writer,
         })
+    }
+
+    /// Waits until nothing is being written. The writer goes on when what is returned is dropped.
+    fn hold(&self) -> Result<oneshot::Sender<()>, KvError> {
+        let (held, holding) = oneshot::channel();
+        let (release, until) = oneshot::channel();
+        let ended = || KvError::Io("the writer ended".to_owned());
+        self.queue
+            .blocking_send(Request::Hold(held, until))
+            .map_err(|_| ended())?;
+        holding.blocking_recv().map_err(|_| ended())?;
+        Ok(release)
+    }
+
+    /// Waits until what was asked for is done and the file is closed in good order.
+    fn close(self) {
+        drop(self.queue);
+        // A writer that panicked has said so.
+        drop(self.writer.join());
     }
 
     async fn send<T>(
@@ -416,10 +445,8 @@ fn write_loop(file: &File, mut requests: mpsc::Receiver<Request>) {
                 let _ = answer.send(file.compact(&path, least_free_percent));
             }
             Request::Hold(held, until) => {
-                let (done, ended) = oneshot::channel();
-                if held.send(ended).is_ok() {
+                if held.send(()).is_ok() {
                     let _ = until.blocking_recv();
-                    drop(done);
                 }
             }
         }
@@ -663,46 +690,40 @@ impl Kv for RedbKv {
         })
     }
 
-    fn backup<'a>(&'a self, to: &'a Path) -> KvFuture<'a, ()> {
-        Box::pin(async move {
-            let mut holds = Vec::new();
-            for handle in [&self.state, &self.series] {
-                let (held, holding) = oneshot::channel();
-                let (release, until) = oneshot::channel();
-                handle
-                    .queue
-                    .send(Request::Hold(held, until))
-                    .await
-                    .map_err(|_| KvError::Busy)?;
-                holding
-                    .await
-                    .map_err(|_| KvError::Io("the writer ended".to_owned()))?;
-                holds.push(release);
-            }
-            let files = [&self.state, &self.series].map(|handle| Arc::clone(&handle.file));
-            let directory = to.to_path_buf();
-            off_thread(move || {
-                // Both read transactions begin while no writer runs; then the writers may go on.
-                let begun = files
-                    .iter()
-                    .zip([(STATE_FILE, Class::State), (SERIES_FILE, Class::Series)])
-                    .map(|(file, (name, class))| {
-                        Ok((
-                            file.with(|database| Ok(database.begin_read()?))?,
-                            name,
-                            class,
-                        ))
-                    })
-                    .collect::<Result<Vec<_>, KvError>>()?;
-                drop(holds);
-                for (transaction, name, class) in begun {
-                    copy(&transaction, &directory.join(name), class).map_err(translate)?;
+    fn dump(&self, each: &mut Dump<'_>) -> Result<(), KvError> {
+        let handles = [&self.state, &self.series];
+        // Both read transactions begin while no writer runs; then the writers may go on.
+        let held = handles.map(FileHandle::hold);
+        let held = held.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let begun = handles.map(|handle| handle.file.with(|database| Ok(database.begin_read()?)));
+        drop(held);
+        for (begun, class) in begun.into_iter().zip([Class::State, Class::Series]) {
+            let transaction = begun?;
+            for table in Table::ALL.iter().filter(|table| table.class() == class) {
+                if dump(&transaction, *table, each)
+                    .map_err(translate)?
+                    .is_break()
+                {
+                    return Ok(());
                 }
-                Ok(())
-            })
-            .await
-        })
+            }
+        }
+        Ok(())
     }
+}
+
+fn dump(
+    transaction: &redb::ReadTransaction,
+    table: Table,
+    each: &mut Dump<'_>,
+) -> Result<ControlFlow<()>, redb::Error> {
+    for entry in transaction.open_table(definition(table))?.iter()? {
+        let (key, value) = entry?;
+        if each(table, key.value(), value.value()).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 fn table_stats(database: &Database, class: Class) -> Result<Vec<TableStats>, redb::Error> {
@@ -719,19 +740,4 @@ fn table_stats(database: &Database, class: Class) -> Result<Vec<TableStats>, red
             })
         })
         .collect()
-}
-
-fn copy(from: &redb::ReadTransaction, to: &Path, class: Class) -> Result<(), redb::Error> {
-    let target = Database::create(to)?;
-    let transaction = begin(&target)?;
-    for table in Table::ALL.iter().filter(|table| table.class() == class) {
-        let source = from.open_table(definition(*table))?;
-        let mut copied = transaction.open_table(definition(*table))?;
-        for entry in source.iter()? {
-            let (key, value) = entry?;
-            copied.insert(key.value(), value.value())?;
-        }
-    }
-    transaction.commit()?;
-    Ok(())
 }

@@ -2,12 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use bytes::Bytes;
 use infra_watch::store::kv::{
-    Batch, Class, Direction, DiskSpace, Key, Kv, KvError, KvFuture, Packing, Read, Table,
+    Batch, Class, Direction, DiskSpace, Dump, Key, Kv, KvError, KvFuture, Packing, Read, Table,
     TableStats, Visitor,
 };
 use infra_watch::store::redb::RedbKv;
@@ -90,7 +89,7 @@ impl Kv for PausedKv {
         self.inner.stats()
     }
 
-    fn backup<'a>(&'a self, to: &'a Path) -> KvFuture<'a, ()> {
-        self.inner.backup(to)
+    fn dump(&self, each: &mut Dump<'_>) -> Result<(), KvError> {
+        self.inner.dump(each)
     }
 }

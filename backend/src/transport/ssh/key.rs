@@ -103,6 +103,16 @@ impl SshKey {
         Ok(Self(Arc::new(key)))
     }
 
+    /// The whole key, as the text of a file in OpenSSH's format.
+    ///
+    /// # Errors
+    /// When it cannot be written in that format.
+    pub fn text(&self) -> Result<String, TransportError> {
+        let text = self.0.to_openssh(LineEnding::LF);
+        let text = text.map_err(|error| TransportError::Generate(error.to_string()))?;
+        Ok((*text).clone())
+    }
+
     /// The public part, as a line for `authorized_keys`.
     pub fn public_line(&self) -> String {
         let line = self.0.public_key().to_openssh();
