@@ -12,7 +12,7 @@ compose=${COMPOSE:-docker-compose}
 call() {
     local answer
     answer=$(curl --silent --show-error --fail-with-body --header 'Content-Type: application/json' \
-        ${token:+--header "Authorization: Bearer $token"} --data-binary @- "$server/api/v1$1") ||
+        --config <([[ -z $token ]] || printf 'header = "Authorization: Bearer %s"\n' "$token") --data-binary @- "$server/api/v1$1") ||
         { printf '%s\n' "$answer" >&2 && return 1; }
     printf '%s\n' "$answer"
 }

@@ -142,7 +142,9 @@ async fn every_byte_counts() {
             // Of a few bits nothing depends, such as how large a window the compression may use: whatever is not
             // refused must read as if nothing had happened.
             match read(&damaged, None) {
-                Err(ArchiveError::Damaged(_) | ArchiveError::Foreign) => refusals += 1,
+                Err(
+                    ArchiveError::Damaged(_) | ArchiveError::Foreign | ArchiveError::Newer { .. },
+                ) => refusals += 1,
                 Err(error) => panic!("byte {place} ^ {flip}: {error}"),
                 Ok(read) => assert!(read == good, "byte {place} ^ {flip}"),
             }
@@ -240,6 +242,16 @@ async fn a_restore_is_whole_or_not_at_all() {
         everything(&kv)
     );
 
+    // One that was interrupted is no store, and is begun again.
+    let interrupted = place("interrupted");
+    fs::create_dir_all(interrupted.join("restoring")).unwrap();
+    fs::write(interrupted.join("restoring/state.redb"), "half").unwrap();
+    let error = RedbKv::open(&interrupted).err().unwrap().to_string();
+    assert!(error.contains("was interrupted"), "{error}");
+    assert!(!interrupted.join("state.redb").exists());
+    restore(&place("good"), None, &interrupted).await.unwrap();
+    assert!(!interrupted.join("restoring").exists());
+
     // An empty root of a file system is empty.
     let volume = place("volume");
     fs::create_dir_all(volume.join("lost+found")).unwrap();
@@ -286,7 +298,7 @@ async fn a_file_gets_its_name_when_it_is_whole() {
     let mut file = NewBackup::create(&path).unwrap();
     file.write_all(&write(&kv, head(), None)).unwrap();
     assert!(!path.exists() && partial.exists());
-    assert_eq!(file.complete(None).unwrap().head, head());
+    assert_eq!(file.complete(None, &mut |_| Ok(())).unwrap().head, head());
     assert!(path.exists() && !partial.exists());
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -298,7 +310,7 @@ async fn a_file_gets_its_name_when_it_is_whole() {
     let other = directory.path().join("other");
     let mut file = NewBackup::create(&other).unwrap();
     file.write_all(b"not at all").unwrap();
-    assert!(file.complete(None).is_err());
+    assert!(file.complete(None, &mut |_| Ok(())).is_err());
     drop(NewBackup::create(&other).unwrap());
     let left = fs::read_dir(directory.path()).unwrap();
     let left = left.filter(|entry| {

@@ -19,13 +19,14 @@ use chrono::{DateTime, TimeDelta};
 use infra_watch::app::App;
 use infra_watch::clock::{Clock, ManualClock};
 use infra_watch::domain::egress::EgressRules;
+use infra_watch::flows::FlowError;
 use infra_watch::flows::backup::{BackupPlan, keep};
 use infra_watch::flows::password::Passwords;
 use infra_watch::flows::token::Tokens;
 use infra_watch::notify::Notifiers;
 use infra_watch::store::Store;
 use infra_watch::store::archive::Passphrase;
-use infra_watch::store::backup::restore;
+use infra_watch::store::backup::{BackupError, restore};
 use infra_watch::store::kv::{Kv, Table};
 use infra_watch::store::redb::RedbKv;
 use infra_watch::store::series::GroupCommit;
@@ -405,6 +406,7 @@ async fn by_the_clock_when_the_newest_is_old() {
         interval: TimeDelta::days(1),
         keep: 2,
         passphrase: Some(passphrase.clone()),
+        reserve_bytes: 0,
     });
     let app = Arc::new(app);
     fs::write(backups.join("notes.txt"), "mine").unwrap();
@@ -425,6 +427,19 @@ async fn by_the_clock_when_the_newest_is_old() {
     restore(&backups.join(&left[1]), Some(passphrase), &target)
         .await
         .unwrap();
+    // Not into the last of the disk, and what broke off long ago is in nobody's way.
+    let old = backups.join("infra-watch-20200101T000000Z.backup.partial");
+    fs::write(&old, "half").unwrap();
+    let mut app = Arc::into_inner(app).unwrap();
+    app.backups.as_mut().unwrap().reserve_bytes = u64::MAX / 2;
+    let app = Arc::new(app);
+    clock.advance(3600);
+    let error = keep(&app, true).await.unwrap_err();
+    assert!(
+        matches!(error, FlowError::Backup(BackupError::NoRoom { .. })),
+        "{error}"
+    );
+    assert!(!old.exists());
     // A backend that stops keeps nobody waiting.
     app.stopping.cancel();
     assert!(keep(&app, true).await.is_err());

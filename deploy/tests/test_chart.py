@@ -546,7 +546,10 @@ def test_persistence(render):
         spec = of(**values)
         assert "volumeClaimTemplates" not in spec
         assert {"name": "data", **volume} in spec["template"]["spec"]["volumes"]
-    assert 'data_dir = "/var/lib/infra-watch/restored"' in render({"persistence": {"directory": "restored"}}).config()
+    args = of(directory="restored")["template"]["spec"]["containers"][0]["args"]
+    # As a flag: the image sets the variable, which goes before the file.
+    assert args[args.index("--data-dir") + 1] == "/var/lib/infra-watch/restored"
+    assert args[args.index("--listen") + 1] == "0.0.0.0:7420"
 
 
 @pytest.mark.parametrize(("values", "name", "expected"), [

@@ -50,7 +50,7 @@ fn facts(settings: &Settings, state: &StateDir) -> Result<Facts, Box<dyn Error>>
         );
     });
     Ok(Facts::new(
-        settings.host_root()?,
+        &settings.host_root()?,
         state.path(),
         settings.watched_environment(key.ok()),
         settings.files()?,
@@ -65,7 +65,7 @@ fn observer(
     install_id: Uuid,
 ) -> Result<Observer, Box<dyn Error>> {
     let interval_seconds = settings.interval_seconds()?.get();
-    let root = settings.host_root()?.to_owned();
+    let root = settings.host_root()?;
     let taker = Taker::new(
         root.clone(),
         facts(settings, state)?,

@@ -48,7 +48,7 @@ pub async fn report(
     // Before measuring: what it costs is no load of the host's.
     let snapshot = facts(settings, &state)?.take(clock::unix_seconds());
     let root = settings.host_root()?;
-    let mut meter = Meter::new(root);
+    let mut meter = Meter::new(&root);
     meter.measure(Instant::now());
     tokio::time::sleep(FIRST_MEASURE).await;
     let at = clock::unix_seconds();
@@ -56,7 +56,7 @@ pub async fn report(
         at,
         samples: meter.measure(Instant::now()),
     };
-    let host = Host::read(root);
+    let host = Host::read(&root);
     let is_known = asked.since(at).is_some_and(|since| at <= since);
     let points = if is_known { Vec::new() } else { vec![point] };
     let columns = Columns::of(&points)?;

@@ -326,12 +326,16 @@ impl Settings {
 
     /// The root directory of the machine that is measured. One that was set must show a machine: a container that
     /// measures itself unnoticed would be the wrong thing.
-    pub fn host_root(&self) -> Result<&Path, ConfigError> {
+    pub fn host_root(&self) -> Result<PathBuf, ConfigError> {
         let Some(root) = &self.host_root else {
-            return Ok(Path::new("/"));
+            return Ok(PathBuf::from("/"));
         };
-        if root.is_absolute() && root.join("proc/stat").is_file() {
-            return Ok(root);
+        // As the table of mounts calls it.
+        if let Ok(path) = fs::canonicalize(root)
+            && root.is_absolute()
+            && path.join("proc/stat").is_file()
+        {
+            return Ok(path);
         }
         Err(ConfigError::Invalid(format!(
             "--host-root {}: there is no machine; mount its root directory there, read-only",

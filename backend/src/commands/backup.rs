@@ -12,7 +12,7 @@ use super::client::{self, ClientError};
 use super::serve::{keep_to_ourselves, kept_secrets};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{BackupArguments, ConfigError, RestoreArguments, secret};
-use crate::domain::backup::{file_name, surplus};
+use crate::domain::backup::{abandoned, file_name, surplus};
 use crate::outgoing::cause;
 use crate::store::archive::{self, ArchiveError, Contents, Head, Passphrase};
 use crate::store::backup::{self, BackupError, NewBackup};
@@ -96,6 +96,8 @@ pub async fn back_up(arguments: BackupArguments) -> Result<String, BackupCommand
         return Err(BackupCommandError::NoDirectory(arguments.to));
     }
     let path = if is_directory {
+        let names = backup::names(&arguments.to)?;
+        backup::remove(&arguments.to, &abandoned(&names, now))?;
         arguments.to.join(file_name(now, passphrase.is_some()))
     } else {
         arguments.to.clone()
@@ -113,7 +115,7 @@ pub async fn back_up(arguments: BackupArguments) -> Result<String, BackupCommand
     };
     if let Some(keep) = arguments.keep {
         let names = backup::names(&arguments.to)?;
-        backup::remove(&arguments.to, &surplus(&names, usize::from(keep)))?;
+        backup::remove(&arguments.to, &surplus(&names, usize::from(keep), now))?;
     }
     let bytes = fs::metadata(&path).map_or(0, |file| file.len());
     Ok(format!(
@@ -219,6 +221,7 @@ async fn complete(
     file: NewBackup,
     passphrase: Option<Passphrase>,
 ) -> Result<Contents, BackupCommandError> {
-    let completed = tokio::task::spawn_blocking(move || file.complete(passphrase.as_ref()));
+    let completed =
+        tokio::task::spawn_blocking(move || file.complete(passphrase.as_ref(), &mut |_| Ok(())));
     Ok(completed.await??)
 }

@@ -185,6 +185,7 @@ fn backup_plan(settings: &ServeArguments) -> Result<Option<BackupPlan>, StartErr
         interval: TimeDelta::from_std(settings.backup_interval).unwrap_or(TimeDelta::MAX),
         keep: usize::from(settings.backup_keep),
         passphrase: passphrase.map(Passphrase::new),
+        reserve_bytes: settings.disk_reserve,
     }))
 }
 

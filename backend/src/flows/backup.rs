@@ -3,21 +3,25 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Caller, FlowError, note};
 use crate::app::App;
-use crate::domain::backup::{file_name, is_due, newest, surplus};
+use crate::domain::backup::{abandoned, file_name, is_due, newest, surplus};
 use crate::store::archive::{self, ArchiveError, Head, Passphrase};
-use crate::store::backup::{BackupError, NewBackup, names, remove};
+use crate::store::backup::{BackupError, NewBackup, check_room, names, remove};
 use crate::store::migration;
 
 /// Bytes that travel together.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Time for the caller to take one.
+const CHUNK_PATIENCE: Duration = Duration::from_secs(60);
 /// Chunks that wait for the caller to take them.
 const CHUNKS: usize = 8;
 
@@ -32,6 +36,8 @@ pub struct BackupPlan {
     pub keep: usize,
     /// What they are encrypted with.
     pub passphrase: Option<Passphrase>,
+    /// Bytes that must stay free on the disk beside the backup.
+    pub reserve_bytes: u64,
 }
 
 /// A backup on its way, in chunks; it ends with an error when it could not be made.
@@ -57,6 +63,7 @@ pub async fn begin(app: &Arc<App>, caller: &Caller) -> Result<Chunks, FlowError>
     tokio::task::spawn_blocking(move || {
         let _alone = alone;
         let output = Output {
+            runtime: Handle::current(),
             chunk: BytesMut::with_capacity(CHUNK_BYTES),
             sender: sender.clone(),
         };
@@ -89,19 +96,25 @@ pub async fn keep(app: &Arc<App>, hurry: bool) -> Result<usize, FlowError> {
     };
     let now = app.clock.now();
     let there = names(&plan.directory)?;
-    let newest_at = newest(there.iter().map(String::as_str));
+    let newest_at = newest(&there, now);
     if let Some(newest_at) = newest_at {
         app.metrics.last_backup.set(newest_at.timestamp());
     }
     if !hurry && !is_due(newest_at, plan.interval, now) {
         return Ok(0);
     }
-    let alone = alone(app)?;
+    let alone = match alone(app) {
+        // One is being sent to somebody: this one's turn comes with the next look.
+        Err(FlowError::Busy) if !hurry => return Ok(0),
+        alone => alone?,
+    };
     let head = head(app, now).await?;
-    let app_ = Arc::clone(app);
-    let made = tokio::task::spawn_blocking(move || {
-        let _alone = alone;
-        make(&app_, &plan, head)
+    let made = tokio::task::spawn_blocking({
+        let app = Arc::clone(app);
+        move || {
+            let _alone = alone;
+            make(&app, &plan, head)
+        }
     });
     let made = made.await.unwrap_or_else(|error| {
         let error = io::Error::other(error.to_string());
@@ -113,10 +126,12 @@ pub async fn keep(app: &Arc<App>, hurry: bool) -> Result<usize, FlowError> {
 }
 
 fn make(app: &App, plan: &BackupPlan, head: Head) -> Result<PathBuf, BackupError> {
-    let passphrase = plan.passphrase.as_ref();
-    let path = plan
-        .directory
-        .join(file_name(head.created_at, passphrase.is_some()));
+    let (passphrase, now) = (plan.passphrase.as_ref(), head.created_at);
+    let directory = &plan.directory;
+    remove(directory, &abandoned(&names(directory)?, now))?;
+    let store_bytes = app.store.kv.disk().map_or(0, |disk| disk.used_bytes);
+    check_room(directory, store_bytes.saturating_add(plan.reserve_bytes))?;
+    let path = directory.join(file_name(now, passphrase.is_some()));
     let mut file = NewBackup::create(&path)?;
     let output = WhileServing {
         output: &mut file,
@@ -129,11 +144,11 @@ fn make(app: &App, plan: &BackupPlan, head: Head) -> Result<PathBuf, BackupError
         output,
         passphrase,
     )?;
-    file.complete(passphrase)?;
-    remove(
-        &plan.directory,
-        &surplus(&names(&plan.directory)?, plan.keep),
-    )?;
+    file.complete(passphrase, &mut |_| match app.stopping.is_cancelled() {
+        true => Err(ArchiveError::Write(stops())),
+        false => Ok(()),
+    })?;
+    remove(directory, &surplus(&names(directory)?, plan.keep, now))?;
     Ok(path)
 }
 
@@ -150,6 +165,7 @@ async fn head(app: &App, now: DateTime<Utc>) -> Result<Head, FlowError> {
 
 /// Hands chunks to the caller, and fails when the caller is gone.
 struct Output {
+    runtime: Handle,
     chunk: BytesMut,
     sender: mpsc::Sender<io::Result<Bytes>>,
 }
@@ -168,9 +184,18 @@ impl Write for Output {
         if chunk.is_empty() {
             return Ok(());
         }
-        let sent = self.sender.blocking_send(Ok(chunk));
-        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        // Whoever takes next to nothing would keep the store from giving up what is overwritten meanwhile.
+        let sent = tokio::time::timeout(CHUNK_PATIENCE, self.sender.send(Ok(chunk)));
+        match self.runtime.block_on(sent) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
     }
+}
+
+fn stops() -> io::Error {
+    io::Error::other("the backend stops")
 }
 
 /// Fails when the backend stops, which must not wait for a backup.
@@ -182,7 +207,7 @@ struct WhileServing<'a, W> {
 impl<W: Write> Write for WhileServing<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.stopping.is_cancelled() {
-            return Err(io::Error::other("the backend stops"));
+            return Err(stops());
         }
         self.output.write(bytes)
     }

@@ -5,12 +5,15 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
@@ -174,6 +177,50 @@ impl Drop for Connection {
     }
 }
 
+type AnswerBody = BoxBody<Bytes, io::Error>;
+
+/// A request is answered once its answer has left; a small one leaves at once.
+fn until_sent(body: AnswerBody, connection: Arc<Connection>) -> AnswerBody {
+    let bytes = body.size_hint().exact();
+    if bytes.is_some_and(|bytes| bytes <= BUFFER_BYTES as u64) {
+        connection.answered();
+        return body;
+    }
+    BoxBody::new(Sending { body, connection })
+}
+
+/// A body on its way: the peer is not idle while it takes it.
+struct Sending {
+    body: AnswerBody,
+    connection: Arc<Connection>,
+}
+
+impl Body for Sending {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.connection.answered();
+    }
+}
+
 struct Server {
     endpoint: Arc<BoxEndpoint<'static, Response>>,
     tls: Option<TlsFiles>,
@@ -314,8 +361,8 @@ impl Server {
                     Ok(Err(error)) => error.into_response(),
                     Err(_) => ApiError::internal().into_response(),
                 };
-                connection.answered();
-                Ok::<hyper::Response<BoxBody<bytes::Bytes, io::Error>>, Infallible>(response.into())
+                let response: hyper::Response<AnswerBody> = response.into();
+                Ok::<_, Infallible>(response.map(|body| until_sent(body, connection)))
             }
         });
         let serving = hyper::server::conn::http1::Builder::new()
@@ -330,5 +377,31 @@ impl Server {
             () = self.stopping.cancelled() => serving.as_mut().graceful_shutdown(),
         }
         let _ = serving.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, Full};
+
+    use super::*;
+
+    #[test]
+    fn a_connection_is_not_idle_while_its_answer_leaves() {
+        let check = |bytes: usize, is_idle: bool| {
+            let strangers = Arc::<Strangers>::default();
+            let admitted = strangers.admit(IpAddr::from([127, 0, 0, 1]), true);
+            let connection = Arc::new(admitted.unwrap());
+            connection.answering();
+            let whole = Full::new(Bytes::from(vec![0; bytes]));
+            let body = BoxBody::new(whole.map_err(|never| match never {}));
+            let sending = until_sent(body, Arc::clone(&connection));
+            assert_eq!(connection.head_due().is_some(), is_idle, "{bytes}");
+            drop(sending);
+            assert!(connection.head_due().is_some(), "{bytes}");
+        };
+        check(10, true);
+        check(BUFFER_BYTES, true);
+        check(BUFFER_BYTES + 1, false);
     }
 }

@@ -12,12 +12,9 @@ use tokio::sync::mpsc;
 
 use super::archive::{self, ArchiveError, Contents, Part, Passphrase};
 use super::kv::{Batch, Class, Key, Kv as _, KvError, Table};
-use super::redb::RedbKv;
+use super::redb::{RESTORING, RedbKv};
+use crate::domain::backup::PARTIAL;
 
-/// Ending of a backup that is being written.
-const PARTIAL: &str = ".partial";
-/// Where a store is put together before it is moved to its place.
-const RESTORING: &str = "restoring";
 /// What file systems have in an empty root directory.
 const LOST_AND_FOUND: &str = "lost+found";
 /// Parts that wait to be put into the store: each has a megabyte.
@@ -35,6 +32,16 @@ pub enum BackupError {
         path: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// There is too little room.
+    #[error("{path} has {free_bytes} bytes free, and a backup may need {wanted_bytes}")]
+    NoRoom {
+        /// The directory.
+        path: PathBuf,
+        /// What is free.
+        free_bytes: u64,
+        /// What should be.
+        wanted_bytes: u64,
     },
     /// A file of this name is there already.
     #[error("{0} is there already, and is left as it is")]
@@ -98,15 +105,20 @@ impl NewBackup {
         })
     }
 
-    /// Makes it durable, reads it once from end to end, and gives it its name.
+    /// Makes it durable, reads it once from end to end, and gives it its name. `each` is told of each part that is read,
+    /// and may refuse to go on.
     ///
     /// # Errors
     /// When what was written is no whole archive, or the file system's.
-    pub fn complete(mut self, passphrase: Option<&Passphrase>) -> Result<Contents, BackupError> {
+    pub fn complete(
+        mut self,
+        passphrase: Option<&Passphrase>,
+        each: &mut archive::Receiver<'_>,
+    ) -> Result<Contents, BackupError> {
         self.file.flush().map_err(at(&self.partial))?;
         self.file.get_ref().sync_all().map_err(at(&self.partial))?;
         let written = File::open(&self.partial).map_err(at(&self.partial))?;
-        let contents = archive::read(BufReader::new(written), passphrase, &mut |_| Ok(()))?;
+        let contents = archive::read(BufReader::new(written), passphrase, each)?;
         fs::rename(&self.partial, &self.path).map_err(at(&self.path))?;
         self.is_complete = true;
         sync_directory_of(&self.path)?;
@@ -143,6 +155,23 @@ pub fn names(directory: &Path) -> Result<Vec<String>, BackupError> {
     names.collect::<io::Result<_>>().map_err(at(directory))
 }
 
+/// Refuses a directory with less than so much free.
+///
+/// # Errors
+/// [`BackupError::NoRoom`], or the file system's.
+pub fn check_room(directory: &Path, wanted_bytes: u64) -> Result<(), BackupError> {
+    let space = rustix::fs::statvfs(directory).map_err(|error| at(directory)(error.into()))?;
+    let free_bytes = space.f_bavail.saturating_mul(space.f_frsize);
+    if free_bytes >= wanted_bytes {
+        return Ok(());
+    }
+    Err(BackupError::NoRoom {
+        path: directory.to_owned(),
+        free_bytes,
+        wanted_bytes,
+    })
+}
+
 /// Removes files of these names.
 ///
 /// # Errors
@@ -170,13 +199,18 @@ pub async fn restore(
     builder.recursive(true).mode(0o700);
     builder.create(directory).map_err(at(directory))?;
     let names = names(directory)?;
-    if let Some(found) = names.iter().find(|name| *name != LOST_AND_FOUND) {
+    let is_ours = |name: &String| [LOST_AND_FOUND, RESTORING].contains(&name.as_str());
+    if let Some(found) = names.iter().find(|name| !is_ours(name)) {
         return Err(BackupError::NotEmpty {
             path: directory.to_owned(),
             found: found.clone(),
         });
     }
     let restoring = directory.join(RESTORING);
+    // What an interrupted restore left is begun again.
+    if restoring.exists() {
+        fs::remove_dir_all(&restoring).map_err(at(&restoring))?;
+    }
     fs::DirBuilder::new()
         .mode(0o700)
         .create(&restoring)
@@ -267,9 +301,15 @@ fn write_secret(path: &Path, text: &str) -> Result<(), BackupError> {
 fn move_up(from: &Path, to: &Path) -> Result<(), BackupError> {
     let mut names = names(from)?;
     names.sort_unstable_by_key(|name| RedbKv::is_mark(name));
-    for name in names {
-        let path = to.join(&name);
-        fs::rename(from.join(&name), &path).map_err(at(&path))?;
+    for (place, name) in names.iter().enumerate() {
+        let path = to.join(name);
+        if let Err(error) = fs::rename(from.join(name), &path) {
+            for moved in names.iter().take(place) {
+                // Half a store must not be left; what cannot be moved back is named by the next attempt.
+                drop(fs::rename(to.join(moved), from.join(moved)));
+            }
+            return Err(at(&path)(error));
+        }
     }
     fs::remove_dir(from).map_err(at(from))?;
     sync_directory(to)

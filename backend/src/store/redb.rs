@@ -33,6 +33,8 @@ const TRANSACTION_BYTES: usize = 8 * 1024 * 1024;
 const QUEUE_BATCHES: usize = 65_536;
 const STATE_FILE: &str = "state.redb";
 const SERIES_FILE: &str = "series.redb";
+/// Directory in which a restore puts a store together, before it is moved to its place.
+pub const RESTORING: &str = "restoring";
 /// redb's page cache for state, which lives in memory anyway, in bytes.
 const STATE_CACHE_BYTES: usize = 8 * 1024 * 1024;
 /// And for series: a day of 200 hosts, so that a top list over it reads no file.
@@ -135,6 +137,12 @@ impl RedbKv {
                 }
                 inspect(path)?;
             }
+        } else if directory.join(RESTORING).exists() {
+            let reason = format!(
+                "restoring a backup into {} was interrupted; restore it again",
+                directory.display()
+            );
+            return Err(KvError::Damaged(reason));
         } else {
             for path in &paths {
                 builder(Class::State)

@@ -127,8 +127,6 @@ what is in it would help whoever guesses passwords. */}}
 
 {{- define "infra-watch.config" -}}
 {{- $config := dict
-  "listen" "0.0.0.0:7420"
-  "data_dir" (printf "/var/lib/infra-watch/%s" .Values.persistence.directory)
   "admin_username" .Values.adminUsername
   "admin_password_file" "/run/secrets/infra-watch/admin-password"
   "enrollment_key_file" "/run/secrets/infra-watch/enrollment-key" -}}

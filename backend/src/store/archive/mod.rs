@@ -33,8 +33,18 @@ const TABLES: &str = "tables/";
 const MANIFEST: &str = "manifest.json";
 /// A piece of a table is closed when it has so many bytes; one entry more may be in it.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// No member is larger: a piece and one entry more, or the manifest of some ten thousand pieces.
+/// No member is larger: a piece and one entry more.
 const MEMBER_BYTES: u64 = 16 * 1024 * 1024;
+/// Nor is the manifest, with some 130 bytes for each piece: that of a store of 2 TB.
+const MANIFEST_BYTES: u64 = 256 * 1024 * 1024;
+
+fn most_bytes(member: &str) -> u64 {
+    if member == MANIFEST {
+        MANIFEST_BYTES
+    } else {
+        MEMBER_BYTES
+    }
+}
 
 /// What wrote an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

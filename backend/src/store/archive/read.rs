@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::cipher::{Passphrase, Source};
 use super::{
     ArchiveError, Contents, FORMAT, HEAD, Head, MANIFEST, MEMBER_BYTES, Manifest, Member, Part,
-    Receiver, SECRETS, Secrets, TABLES,
+    Receiver, SECRETS, Secrets, TABLES, most_bytes,
 };
 use crate::domain::snapshot::hex;
 use crate::store::kv::{Key, MAX_KEY_BYTES, MAX_VALUE_BYTES, Table};
@@ -64,7 +64,7 @@ fn members<R: Read>(
     for member in tar.entries().map_err(unreadable)? {
         let mut member = member.map_err(unreadable)?;
         let name = String::from_utf8_lossy(&member.path_bytes()).into_owned();
-        if member.size() > MEMBER_BYTES || !member.header().entry_type().is_file() {
+        if member.size() > most_bytes(&name) || !member.header().entry_type().is_file() {
             return Err(damaged(format!("{name} cannot be in a backup")));
         }
         let mut bytes = Vec::new();

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::cipher::{Passphrase, Sealed};
 use super::{
     ArchiveError, Contents, HEAD, Head, MANIFEST, Manifest, Member, PIECE_BYTES, SECRETS, Secrets,
-    TABLES,
+    TABLES, most_bytes,
 };
 use crate::domain::snapshot::hex;
 use crate::store::kv::{Kv, Table};
@@ -79,6 +79,10 @@ struct Piece {
 
 impl<W: Write> Members<W> {
     fn add(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() as u64 > most_bytes(name) {
+            let what = format!("{name} would be larger than what is read back");
+            return Err(io::Error::other(what));
+        }
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o600);
@@ -93,7 +97,7 @@ impl<W: Write> Members<W> {
     }
 
     fn json(&mut self, name: &str, value: &impl Serialize) -> Result<(), ArchiveError> {
-        let bytes = serde_json::to_vec_pretty(value).map_err(io::Error::from);
+        let bytes = serde_json::to_vec(value).map_err(io::Error::from);
         bytes
             .and_then(|bytes| self.add(name, &bytes))
             .map_err(ArchiveError::Write)
