@@ -51,7 +51,7 @@ packages: ## .deb, .rpm and archives in target/packages, of the binaries that ma
 	@ls -l target/packages
 
 release: $(DASHBOARD) ## everything that a release consists of in target/release-files; refuses what is not ready for one
-	@scripts/need.sh build packages release
+	@scripts/need.sh build static packages release
 	@scripts/release.sh
 
 openapi: ## write openapi/openapi.json anew from the code

@@ -78,7 +78,7 @@ prepare() {
     printf '%s (%s-1) unstable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' "$package" "$sorted_version" \
         "$(sed -n 's/^maintainer = "\(.*\)"$/\1/p' backend/Cargo.toml)" \
         "$(LC_ALL=C date --utc --rfc-email --date "@$SOURCE_DATE_EPOCH")" | gzip -9 --no-name >"$to/changelog.Debian.gz"
-    [[ ! -e xtask/src/licences.rs ]] || cargo xtask licences "$package" >"$to/doc/third-party.txt"
+    cargo xtask licences "$package" >"$to/doc/third-party.txt"
 
     local file
     for file in deploy/packages/rpm/*.sh deploy/packages/deb/lintian-overrides; do

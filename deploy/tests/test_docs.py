@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, binary
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^ *```\w*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^ *```[^`\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 
 
@@ -75,6 +75,9 @@ def words_of(line):
 def commands(line):
     """Each call of our binaries in a line, as words."""
     words = words_of(line)
+    if words and words[0] in ("kubectl", "helm"):
+        # To these it is a name, unless it is run in a pod.
+        words = words[words.index("--") + 1:] if "--" in words else []
     for word in words:
         # The forced command of a key.
         if re.search(r'[= ]infra-watch(-agent)? ', word):

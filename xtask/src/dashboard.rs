@@ -102,14 +102,18 @@ fn compile(workspace: &Path) -> Result<PathBuf> {
         "--target",
         TARGET,
     ]);
+    // Panics say where they were: without the paths of this machine the wasm is smaller, and the same everywhere. The last
+    // that fits is taken, so the narrower come later.
     let target =
         from_cargo("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
-    // Panics say where they were: without the paths of this machine the wasm is smaller, and the same everywhere. Of
-    // several that fit, the last counts.
-    let places = [workspace.to_owned(), workspace.join(&target)];
-    let remaps: Vec<_> = places
-        .into_iter()
-        .chain(crate_sources())
+    let places = [
+        Some(workspace.to_owned()),
+        Some(target.clone()),
+        crate_sources(),
+    ];
+    let remaps: Vec<String> = places
+        .iter()
+        .flatten()
         .map(|place| format!("--remap-path-prefix={}=", place.display()))
         .collect();
     command.args(["--config", &format!("target.{TARGET}.rustflags={remaps:?}")]);
