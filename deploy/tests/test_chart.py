@@ -485,7 +485,12 @@ def test_service_monitor(render):
         "port": "https", "path": "/metrics", "interval": "30s", "scrapeTimeout": "10s", "scheme": "https",
         "authorization": {"type": "Bearer", "credentials": {"name": "viewer", "key": "token"}},
         "tlsConfig": {"serverName": "r-infra-watch.n.svc", "ca": {"secret": {"name": "tls", "key": "ca.crt"}}},
+        # Names and instances of hosts are theirs.
+        "honorLabels": True,
     }
+    # The job is called as the alerts of deploy/prometheus call it, on every Service.
+    job = monitor["spec"]["jobLabel"]
+    assert all(service["metadata"]["labels"][job] == "infra-watch" for service in rendered.of("Service"))
     # One Service, or everything is scraped twice.
     labels = [service["metadata"]["labels"] for service in rendered.of("Service")]
     found = [service for service in labels if selects(monitor["spec"]["selector"], service)]
