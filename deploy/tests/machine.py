@@ -20,7 +20,10 @@ def why_not():
     if list(pathlib.Path("/var/lib/dpkg/info").glob("infra-watch*.list")):
         return "Infra-Watch is installed on this machine, and so on its copy"
     missing = [tool for tool in ("systemd-nspawn", "systemctl", "dpkg") if not shutil.which(tool)]
-    return f"without {', '.join(missing)}" if missing else None
+    if missing:
+        return f"without {', '.join(missing)}"
+    may_mount = subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True)
+    return "this root may not mount anything" if may_mount.returncode else None
 
 
 class Machine:
