@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::clock;
 use crate::facts::{KEY_BYTES, Key};
 use crate::files;
 
@@ -102,7 +103,7 @@ impl Alive {
                 self.file.insert(file)
             }
         };
-        file.set_modified(SystemTime::now())
+        file.set_modified(SystemTime::UNIX_EPOCH + clock::since_epoch())
     }
 }
 

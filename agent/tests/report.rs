@@ -251,10 +251,7 @@ fn a_machine_whose_root_is_elsewhere() {
     assert_eq!(host.machine_id.as_str(), "0123456789abcdef0123456789abcdef");
     assert_eq!(host.os.as_str(), "Machine 7");
     let sections = report.snapshot.unwrap().sections;
-    let names: Vec<&str> = sections["environment"]
-        .keys()
-        .map(|name| name.as_str())
-        .collect();
+    let names: Vec<&str> = sections["environment"].keys().map(String::as_str).collect();
     assert_eq!(names, ["LANG"]);
 }
 

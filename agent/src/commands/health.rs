@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::Outcome;
+use crate::clock;
 use crate::state::StateDir;
 
 /// What a measurement may be late beside three intervals: a machine under load is no fault of the agent's.
@@ -13,10 +14,14 @@ const LEEWAY: Duration = Duration::from_secs(30);
 pub fn health(state_dir: &Path) -> Outcome {
     match StateDir::as_it_is(state_dir).last_alive() {
         Some((measured_at, interval_seconds)) => {
-            judge(measured_at, interval_seconds, SystemTime::now()).map_err(Into::into)
+            judge(measured_at, interval_seconds, now()).map_err(Into::into)
         }
         None => Err(format!("no agent has measured with {}", state_dir.display()).into()),
     }
+}
+
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + clock::since_epoch()
 }
 
 /// A clock that was set back makes the last measurement one of the future: that counts as much as one of the past.
@@ -62,7 +67,7 @@ mod tests {
         alive.touch();
         let (measured_at, interval_seconds) = state.last_alive().unwrap();
         assert_eq!(interval_seconds, 7);
-        judge(measured_at, interval_seconds, SystemTime::now()).unwrap();
+        judge(measured_at, interval_seconds, now()).unwrap();
         health(root.path()).unwrap();
         std::fs::write(root.path().join("alive"), "often").unwrap();
         assert!(health(root.path()).is_err());
